@@ -1,0 +1,469 @@
+//! Who is here: the one owner of the account's parts, from an address typed to a closed session.
+//!
+//! ```text
+//! Starting ──▶ SignedOut ──▶ Browser ──▶ Completing ──▶ SignedIn
+//!    │             ▲            │             │             │
+//!    │             └────────────┴─────────────┴── sign out ─┘
+//!    └──▶ Locked (keyring) ──▶ Starting
+//! ```
+//! Nothing is deleted on any way but "sign out": a locked keyring, a revoked session or a damaged
+//! cache leave the person's data where they are.
+
+mod account;
+mod desk;
+mod state;
+
+use std::sync::{Arc, Mutex, PoisonError};
+
+use chat::Chat;
+use identity::{Control, Pages, Phase, SecondLeg, SignIn, SystemClock, Vault};
+use network::{Clients, reachability::{Connection, Reachability}};
+use organisation::{Address, Document, Policy, Shelf};
+use problem::{Problem, Retry};
+use tokio::sync::watch;
+use url::Url;
+
+pub use desk::Desk;
+pub use organisation::Organisation as OrganisationSummary;
+pub use state::{LeftBehind, Me, Session, SignOutReport};
+
+use crate::{folders::Folders, media, settings::Preferences, words};
+use account::Account;
+
+/// Under this name the keyring program of the system shows our secrets.
+const KEYRING_APPLICATION: &str = "eu.cordee.desktop";
+
+/// Opens an address in the system browser.
+pub type OpenBrowser = dyn Fn(&Url) -> bool + Send + Sync;
+
+/// The account's parts and how they come and go.
+pub struct Office {
+    folders: Folders,
+    policy: Policy,
+    preferences: Arc<Preferences>,
+    clients: Clients,
+    reachability: Reachability,
+    open_browser: Box<OpenBrowser>,
+    vault: tokio::sync::Mutex<Option<Vault>>,
+    session: watch::Sender<Session>,
+    desk: watch::Sender<Option<Arc<Desk>>>,
+    attempt: Mutex<Option<Attempt>>,
+}
+
+/// A sign-in under way.
+struct Attempt {
+    control: Option<Control>,
+    task: tokio_util::task::AbortOnDropHandle<()>,
+}
+
+impl Office {
+    /// Must run inside a tokio runtime.
+    pub fn new(
+        folders: Folders,
+        policy: Policy,
+        preferences: Arc<Preferences>,
+        open_browser: Box<OpenBrowser>,
+    ) -> Result<Arc<Self>, Problem> {
+        let trust = policy.trust().map_err(|error| error.problem())?;
+        let clients = Clients::new(&trust).map_err(|_| Problem::internal("http clients"))?;
+        let reachability = Reachability::start(clients.clone());
+        Ok(Arc::new(Self {
+            folders,
+            policy,
+            preferences,
+            clients,
+            reachability,
+            open_browser,
+            vault: tokio::sync::Mutex::new(None),
+            session: watch::Sender::new(Session::Starting),
+            desk: watch::Sender::new(None),
+            attempt: Mutex::new(None),
+        }))
+    }
+
+    pub fn session(&self) -> Session {
+        self.session.borrow().clone()
+    }
+
+    pub fn session_changes(&self) -> watch::Receiver<Session> {
+        self.session.subscribe()
+    }
+
+    /// The signed-in account's parts, when there is one.
+    pub fn desks(&self) -> watch::Receiver<Option<Arc<Desk>>> {
+        self.desk.subscribe()
+    }
+
+    pub fn chat(&self) -> Result<Chat, Problem> {
+        let desk = self.desk.borrow();
+        desk.as_ref()
+            .map(|desk| desk.chat().clone())
+            .ok_or_else(|| Problem::new("chat.notSignedIn", Retry::NeedsUser))
+    }
+
+    pub fn connection(&self) -> watch::Receiver<Connection> {
+        self.reachability.connection()
+    }
+
+    pub fn retry_connection(&self, service: Option<&str>) {
+        self.reachability.retry_now(service);
+    }
+
+    pub fn portal_address(&self) -> Option<Url> {
+        self.reachability.portal_page()
+    }
+
+    /// What answers for `address`; the last good copy when the address gives nothing usable now.
+    pub async fn find_organisation(&self, address: &str) -> Result<OrganisationSummary, Problem> {
+        let address = Address::parse(address).map_err(|error| error.problem())?;
+        match organisation::discover(&address, &self.clients).await {
+            Ok(found) => Ok(OrganisationSummary::of(&address, &found.document)),
+            Err(error) => {
+                let problem = error.problem();
+                match self.shelf().read(&address) {
+                    Some(kept) => Ok(OrganisationSummary {
+                        stale: true,
+                        problem: Some(problem),
+                        ..OrganisationSummary::of(&address, &kept.document)
+                    }),
+                    None => Err(problem),
+                }
+            }
+        }
+    }
+
+    /// Comes back to the account of the last run, without waiting for any network.
+    pub async fn restore(office: &Arc<Self>) {
+        office.session.send_replace(Session::Starting);
+        match office.try_restore().await {
+            Ok(Some(desk)) => Self::sit_down(office, desk).await,
+            Ok(None) => office.leave_signed_out(office.suggested_address(), None),
+            Err(problem) if problem.code.starts_with("keyring.") => {
+                office.session.send_replace(Session::Locked { problem });
+            }
+            Err(problem) => office.leave_signed_out(office.suggested_address(), Some(problem)),
+        }
+    }
+
+    async fn try_restore(&self) -> Result<Option<Desk>, Problem> {
+        self.folders.clear_opened_files();
+        let Some(account) = Account::read(&self.folders.current_account()) else { return Ok(None) };
+        let address = Address::parse(&account.organisation).map_err(|error| error.problem())?;
+        let vault = self.vault().await?;
+        let (saved, key, remembered) = tokio::join!(
+            vault.get(account::CHAT_SESSION),
+            vault.existing_store_key(account::STORE),
+            identity::Session::remembered(&vault),
+        );
+        let (Some(saved), Some(key)) = (saved?, key?) else { return Ok(None) };
+        let remembered = remembered?;
+        let saved = saved.expose_text().unwrap_or_default();
+        let chat = Chat::restore(saved, self.chat_setup(&address, *key)).await?;
+        let identity =
+            remembered.map(|remembered| remembered.resume(self.clients.clone(), vault, Arc::new(SystemClock)));
+        Ok(Some(Desk::new(address, identity, chat)))
+    }
+
+    /// Begins a sign-in for `address`; what follows shows in [`Office::session`].
+    pub async fn sign_in(office: &Arc<Self>, address: &str) -> Result<(), Problem> {
+        office.cancel_sign_in();
+        let typed = address.to_owned();
+        let address = Address::parse(address).map_err(|error| error.problem())?;
+        let document = office.document_of(&address).await?;
+        let (Some(identity), Some(chat)) = (document.identity.clone(), document.chat.clone()) else {
+            return Err(Problem::new("organisation.badDocument", Retry::Permanent).with("place", "/identity"));
+        };
+        let summary = OrganisationSummary::of(&address, &document);
+        let vault = office.vault().await?;
+        let opener = Arc::clone(office);
+        let homeserver = chat.homeserver.clone();
+        let attempt = SignIn {
+            organisation: address.authority(),
+            identity,
+            clients: office.clients.clone(),
+            vault,
+            clock: Arc::new(SystemClock),
+            pages: Pages::in_language(words::code(&office.preferences.view())),
+            open_browser: Box::new(move |url| {
+                if (opener.open_browser)(url) { Ok(()) } else { Err(identity::BrowserUnavailable) }
+            }),
+            second_leg: Some(SecondLeg::new(move |back: Url| {
+                chat::sso_url(&homeserver, chat.identity_provider.as_deref(), &back)
+            })),
+        }
+        .begin();
+        let control = attempt.control();
+        let this = Arc::clone(office);
+        let task = tokio::spawn(async move {
+            let mut phases = attempt.phase();
+            let shown = this.session.clone();
+            let organisation = summary.clone();
+            let follow = async move {
+                loop {
+                    let phase = phases.borrow_and_update().clone();
+                    if let Some(session) = Session::of_phase(phase, &organisation) {
+                        shown.send_replace(session);
+                    }
+                    if phases.changed().await.is_err() {
+                        std::future::pending::<()>().await;
+                    }
+                }
+            };
+            let done = tokio::select! {
+                done = attempt.finish() => done,
+                () = follow => return,
+            };
+            let finished = match done {
+                Ok(signed_in) => {
+                    this.session.send_replace(Session::Completing { organisation: summary });
+                    this.complete(&address, &document, signed_in).await
+                }
+                Err(error) => Err(error.problem()),
+            };
+            match finished {
+                Ok(desk) => Self::sit_down(&this, desk).await,
+                Err(problem) => this.leave_signed_out(Some(typed), Some(problem)),
+            }
+        });
+        office.keep_attempt(Some(control), task);
+        Ok(())
+    }
+
+    /// For an organisation without a browser sign-in.
+    pub async fn sign_in_with_password(
+        office: &Arc<Self>,
+        address: &str,
+        user: &str,
+        password: &str,
+    ) -> Result<(), Problem> {
+        office.cancel_sign_in();
+        let typed = address.to_owned();
+        let address = Address::parse(address).map_err(|error| error.problem())?;
+        let document = office.document_of(&address).await?;
+        let chat_at = document.chat.clone().ok_or_else(|| Problem::new("organisation.notFound", Retry::Permanent))?;
+        let vault = office.vault().await?;
+        let summary = OrganisationSummary::of(&address, &document);
+        office.session.send_replace(Session::Completing { organisation: summary });
+        let signed_in = async {
+            let key = vault.store_key(account::STORE).await?;
+            let setup = office.chat_setup(&address, *key);
+            let chat = Chat::sign_in_password(&chat_at.homeserver, user, password, setup).await?;
+            office.remember(&vault, &address, &chat).await?;
+            Ok::<_, Problem>(Desk::new(address, None, chat))
+        };
+        match signed_in.await {
+            Ok(desk) => {
+                Self::sit_down(office, desk).await;
+                Ok(())
+            }
+            Err(problem) => {
+                office.leave_signed_out(Some(typed), Some(problem.clone()));
+                Err(problem)
+            }
+        }
+    }
+
+    pub fn cancel_sign_in(&self) {
+        let attempt = self.attempt.lock().unwrap_or_else(PoisonError::into_inner).take();
+        if let Some(Attempt { control: Some(control), task }) = attempt {
+            // The task shows the outcome and ends by itself.
+            control.cancel();
+            task.detach();
+        }
+    }
+
+    /// The browser came back by the private scheme instead of the loopback address.
+    pub fn deliver_redirect(&self, url: &Url) -> bool {
+        let attempt = self.attempt.lock().unwrap_or_else(PoisonError::into_inner);
+        attempt.as_ref().and_then(|attempt| attempt.control.as_ref()).is_some_and(|control| control.deliver_redirect(url))
+    }
+
+    /// A `cordee:sign-in` link fills the address in; the person goes on.
+    pub fn suggest_address(&self, address: String) {
+        self.session.send_if_modified(|session| {
+            if let Session::SignedOut { address: shown, .. } = session {
+                *shown = Some(address);
+                return true;
+            }
+            false
+        });
+    }
+
+    /// Ends the session here and on the servers, then removes this account's data from the device.
+    pub async fn sign_out(office: &Arc<Self>) -> Result<SignOutReport, Problem> {
+        let Some(desk) = office.desk.send_replace(None) else {
+            return Err(Problem::new("chat.notSignedIn", Retry::NeedsUser));
+        };
+        desk.end_tasks().await;
+        let vault = office.vault().await?;
+        let chat = desk.chat().clone().sign_out().await;
+        let mut left = Vec::new();
+        if !chat.device_revoked {
+            left.push(LeftBehind::ChatDevice);
+        }
+        let mut revoked = true;
+        if let Some(identity) = desk.identity() {
+            let out = identity.sign_out().await;
+            revoked = out.revoked;
+            if !out.revoked {
+                left.push(LeftBehind::Tokens);
+            }
+            if let Some(url) = out.end_session {
+                // The browser's own session would sign the next person in.
+                (office.open_browser)(&url);
+            }
+        }
+        let forgotten = vault.delete(account::CHAT_SESSION).await.is_ok()
+            && vault.delete_store_key(account::STORE).await.is_ok()
+            && Account::forget(&office.folders.current_account());
+        office.leave_signed_out(Some(format!("@{}", desk.address().authority())), None);
+        Ok(SignOutReport { revoked: revoked && chat.device_revoked, not_revoked: left, wiped: chat.wiped && forgotten })
+    }
+
+    /// Ends every task; data stay. Called when the program ends.
+    pub async fn close(&self) {
+        self.cancel_sign_in();
+        if let Some(desk) = self.desk.send_replace(None) {
+            desk.end_tasks().await;
+            desk.chat().close().await;
+            if let Some(identity) = desk.identity() {
+                identity.close().await;
+            }
+        }
+    }
+
+    async fn complete(
+        &self,
+        address: &Address,
+        document: &Document,
+        signed_in: identity::SignedIn,
+    ) -> Result<Desk, Problem> {
+        let vault = self.vault().await?;
+        let key = vault.store_key(account::STORE).await?;
+        let homeserver = document
+            .chat
+            .as_ref()
+            .map(|chat| chat.homeserver.clone())
+            .ok_or_else(|| Problem::new("organisation.notFound", Retry::Permanent))?;
+        let token = signed_in
+            .second
+            .get("loginToken")
+            .ok_or_else(|| Problem::new("signIn.tokenInvalid", Retry::NeedsUser))?;
+        let chat = Chat::sign_in_token(&homeserver, token, self.chat_setup(address, *key)).await?;
+        self.remember(&vault, address, &chat).await?;
+        Ok(Desk::new(address.clone(), Some(signed_in.session), chat))
+    }
+
+    async fn remember(&self, vault: &Vault, address: &Address, chat: &Chat) -> Result<(), Problem> {
+        let saved = chat.session().borrow().json.clone();
+        vault.set(account::CHAT_SESSION, saved.into()).await?;
+        Account { organisation: address.authority() }
+            .write(&self.folders.current_account())
+            .map_err(|_| Problem::new("chat.diskFull", Retry::NeedsUser))
+    }
+
+    /// Shows the account and starts what keeps it alive.
+    async fn sit_down(office: &Arc<Self>, desk: Desk) {
+        let vault = match office.vault().await {
+            Ok(vault) => vault,
+            Err(problem) => {
+                office.session.send_replace(Session::Locked { problem });
+                return;
+            }
+        };
+        let desk = Arc::new(desk);
+        let me = Me::of(&desk).await;
+        let summary = office
+            .shelf()
+            .read(desk.address())
+            .map_or_else(|| desk::nameless(desk.address()), |kept| OrganisationSummary::of(desk.address(), &kept.document));
+        office.session.send_replace(Session::SignedIn { me, organisation: summary, problem: None });
+        office.desk.send_replace(Some(Arc::clone(&desk)));
+        desk.start(desk::Surroundings {
+            session: office.session.clone(),
+            reachability: office.reachability.clone(),
+            clients: office.clients.clone(),
+            shelf: office.shelf(),
+            preferences: Arc::clone(&office.preferences),
+            vault,
+        });
+    }
+
+    /// Shows why nothing is connected: the device's policy cannot be read.
+    pub fn refuse(&self, problem: Problem) {
+        self.leave_signed_out(None, Some(problem));
+    }
+
+    fn leave_signed_out(&self, address: Option<String>, problem: Option<Problem>) {
+        self.session.send_replace(Session::SignedOut { address, problem });
+    }
+
+    fn suggested_address(&self) -> Option<String> {
+        Account::read(&self.folders.current_account())
+            .map(|account| account.organisation)
+            .or_else(|| self.policy.organisation.as_ref().map(Address::authority))
+            .map(|organisation| format!("@{organisation}"))
+    }
+
+    async fn document_of(&self, address: &Address) -> Result<Arc<Document>, Problem> {
+        match organisation::discover(address, &self.clients).await {
+            Ok(found) => Ok(Arc::new(found.document)),
+            Err(error) => match self.shelf().read(address) {
+                Some(kept) => Ok(kept.document),
+                None => Err(error.problem()),
+            },
+        }
+    }
+
+    fn keep_attempt(&self, control: Option<Control>, task: tokio::task::JoinHandle<()>) {
+        let attempt = Attempt { control, task: tokio_util::task::AbortOnDropHandle::new(task) };
+        *self.attempt.lock().unwrap_or_else(PoisonError::into_inner) = Some(attempt);
+    }
+
+    /// Opened at the first need and kept; a failure is asked for again the next time.
+    async fn vault(&self) -> Result<Vault, Problem> {
+        let mut kept = self.vault.lock().await;
+        if let Some(vault) = kept.as_ref() {
+            return Ok(vault.clone());
+        }
+        let vault = Vault::open(KEYRING_APPLICATION).await?;
+        *kept = Some(vault.clone());
+        Ok(vault)
+    }
+
+    /// Lets the system ask the person to unlock the keyring, then tries again.
+    pub async fn unlock(office: &Arc<Self>) -> Result<(), Problem> {
+        office.vault().await?.unlock().await?;
+        Self::restore(office).await;
+        Ok(())
+    }
+
+    fn shelf(&self) -> Shelf {
+        Shelf::new(self.folders.organisations())
+    }
+
+    fn chat_setup(&self, address: &Address, key: [u8; 32]) -> chat::Setup {
+        chat::Setup {
+            store: chat::Store { folder: self.folders.chat(&address.authority()), key },
+            http: self.clients.matrix(),
+            media_base: media::BASE.to_owned(),
+            device_name: format!("Cordée ({})", std::env::consts::OS),
+        }
+    }
+}
+
+/// The phases of a browser sign-in as the window shows them.
+impl Session {
+    fn of_phase(phase: Phase, organisation: &OrganisationSummary) -> Option<Self> {
+        let organisation = organisation.clone();
+        match phase {
+            Phase::Preparing => None,
+            Phase::Browser { url, since } => Some(Self::Browser {
+                organisation,
+                since: network::clock::ms(since.into()),
+                url: url.into(),
+            }),
+            Phase::Completing => Some(Self::Completing { organisation }),
+        }
+    }
+}
