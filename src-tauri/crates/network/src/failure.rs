@@ -1,5 +1,6 @@
 //! Why a request failed, read from types and never from text.
 
+use std::collections::BTreeMap;
 use std::error::Error;
 use std::io;
 
@@ -89,6 +90,14 @@ impl Failure {
     }
 
     pub fn problem(self) -> Problem {
+        let (code, data) = self.code();
+        let mut problem = Problem::new(code, self.retry());
+        problem.data = data;
+        problem
+    }
+
+    /// The code of the UI's contract and the values its sentence needs.
+    pub fn code(self) -> (&'static str, BTreeMap<String, String>) {
         let code = match self {
             Self::Offline => "network.offline",
             Self::Timeout => "network.timeout",
@@ -96,14 +105,13 @@ impl Failure {
             Self::Dns => "network.dns",
             Self::WrongCertificate => "network.wrongCertificate",
             Self::CaptivePortal => "network.captivePortal",
-            Self::Server { .. } => "network.server",
             Self::Protocol => "network.protocol",
+            Self::Server { status } => {
+                let data = BTreeMap::from([("status".to_owned(), status.to_string())]);
+                return ("network.server", data);
+            }
         };
-        let problem = Problem::new(code, self.retry());
-        match self {
-            Self::Server { status } => problem.with("status", status),
-            _ => problem,
-        }
+        (code, BTreeMap::new())
     }
 
     fn of_chain(error: &(dyn Error + 'static)) -> Option<Self> {

@@ -35,16 +35,25 @@
 pub mod clock;
 pub mod redact;
 
+#[cfg(feature = "testing")]
+pub mod testing;
+
 mod clients;
+mod connection;
 mod failure;
 mod names;
 mod proxies;
+mod reachability;
 mod trust;
+mod watched;
 
 pub use clients::{CONNECT_DEADLINE, Clients, REQUEST_DEADLINE, SILENCE_DEADLINE};
+pub use connection::{Connection, Overall, Service, ServiceKind, ServiceState, Unreachable};
 pub use failure::Failure;
 pub use names::is_this_machine;
+pub use reachability::Reachability;
 pub use trust::{Trust, TrustError, install_crypto_provider};
+pub use watched::{Expect, PortalCheck, Watched};
 
 /// The client type that [`Clients`] hands out, for crates that only pass it on.
 pub use reqwest;

@@ -1,0 +1,2 @@
+//! `cordee lint`.
+pub fn placeholder() {}
