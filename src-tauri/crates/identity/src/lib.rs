@@ -46,6 +46,9 @@ mod session;
 mod sign_in;
 mod vault;
 
+#[cfg(test)]
+mod double;
+
 pub use clock::{Clock, SystemClock};
 pub use error::SignInError;
 pub use loopback::{Page, Pages};

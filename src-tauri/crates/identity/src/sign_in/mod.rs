@@ -131,6 +131,10 @@ impl Control {
 impl SignIn {
     /// Starts the attempt. Call it inside a tokio runtime.
     pub fn begin(self) -> Attempt {
+        self.begin_within(DEADLINE)
+    }
+
+    fn begin_within(self, deadline: Duration) -> Attempt {
         let cancelled = CancellationToken::new();
         let (redirects, delivered) = mpsc::channel(4);
         let (phases, phase) = watch::channel(Phase::Preparing);
@@ -142,7 +146,7 @@ impl SignIn {
             tokio::select! {
                 biased;
                 () = cancelled.cancelled() => Err(SignInError::Cancelled),
-                outcome = tokio::time::timeout(DEADLINE, run(self, phases, delivered)) => {
+                outcome = tokio::time::timeout(deadline, run(self, phases, delivered)) => {
                     outcome.unwrap_or(Err(SignInError::TimedOut))
                 }
             }

@@ -238,4 +238,10 @@ impl Vault {
 }
 
 #[cfg(test)]
+pub(crate) use keyring::double::vault as double;
+
+#[cfg(test)]
 mod tests;
+
+#[cfg(all(test, target_os = "linux"))]
+mod gnome_keyring_tests;
