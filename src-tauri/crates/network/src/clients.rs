@@ -60,7 +60,11 @@ impl Clients {
                     .timeout(REQUEST_DEADLINE)
                     .redirect(few_redirects()),
             )?,
-            single_step: made(resuming()?.timeout(REQUEST_DEADLINE).redirect(Policy::none()))?,
+            single_step: made(
+                resuming()?
+                    .timeout(REQUEST_DEADLINE)
+                    .redirect(Policy::none()),
+            )?,
             streaming: made(
                 resuming()?
                     .read_timeout(SILENCE_DEADLINE)
@@ -137,6 +141,8 @@ impl Clients {
     }
 }
 
+// The one place that may.
+#[allow(clippy::disallowed_methods)]
 fn common(proxies: &SystemProxies) -> ClientBuilder {
     Client::builder()
         .user_agent(concat!("Cordee/", env!("CARGO_PKG_VERSION")))
@@ -172,3 +178,7 @@ enum RedirectRefused {
     #[error("redirected too often")]
     TooMany,
 }
+
+#[cfg(test)]
+#[path = "clients_tests.rs"]
+mod tests;

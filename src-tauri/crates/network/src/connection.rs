@@ -70,7 +70,9 @@ pub enum ServiceState {
         retry_at: Option<f64>,
     },
     /// Somebody answers who can't prove to be the service. Nothing was sent to it.
-    WrongCertificate { retry_at: Option<f64> },
+    WrongCertificate {
+        retry_at: Option<f64>,
+    },
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, specta::Type)]

@@ -122,6 +122,22 @@ impl Reachability {
     }
 }
 
+/// Probes a service once. Milliseconds until the expected answer was there.
+pub async fn check_service(clients: &Clients, service: Watched) -> Result<u32, Failure> {
+    probe::probe(clients.probe(), service).await
+}
+
+/// What the page of a [`PortalCheck`] answers now: its status, and the host it leads away to.
+pub async fn check_portal_page(
+    clients: &Clients,
+    check: PortalCheck,
+) -> Result<(u16, Option<String>), Failure> {
+    match probe::look_for_portal(clients.plain(), check).await {
+        portal::Seen::Nothing(failure) => Err(failure),
+        portal::Seen::Answer(answer) => Ok((answer.status, answer.leads_to)),
+    }
+}
+
 #[cfg(test)]
 #[path = "reachability/actor_tests.rs"]
 mod tests;

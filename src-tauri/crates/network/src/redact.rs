@@ -42,7 +42,10 @@ mod tests {
     #[test]
     fn only_the_scheme_and_the_class_of_the_host_stay() {
         let of = |text: &str| url(&Url::parse(text).unwrap());
-        assert_eq!(of("https://chat.hospital.example/rooms?t=1"), "https://name");
+        assert_eq!(
+            of("https://chat.hospital.example/rooms?t=1"),
+            "https://name"
+        );
         assert_eq!(of("https://10.1.2.3/"), "https://address");
         assert_eq!(of("https://localhost:8448/_matrix"), "https://here");
         assert_eq!(of("cordee:/callback?code=secret"), "cordee://none");

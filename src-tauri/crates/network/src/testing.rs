@@ -207,7 +207,12 @@ impl Server {
         authority: &Authority,
         answers: impl FnMut(&Request) -> Answer + Send + 'static,
     ) -> Self {
-        Self::named(authority, &["localhost", "*.localhost", "127.0.0.1"], answers).await
+        Self::named(
+            authority,
+            &["localhost", "*.localhost", "127.0.0.1"],
+            answers,
+        )
+        .await
     }
 
     /// With a certificate for other names.
@@ -342,9 +347,7 @@ async fn speak(
 }
 
 async fn until_gone(stream: &mut (impl AsyncRead + Unpin)) -> io::Result<()> {
-    let gone = async {
-        while stream.read_u8().await.is_ok() {}
-    };
+    let gone = async { while stream.read_u8().await.is_ok() {} };
     // A bound for a client that never gives up.
     let _ = tokio::time::timeout(Duration::from_secs(60), gone).await;
     Ok(())
@@ -353,7 +356,12 @@ async fn until_gone(stream: &mut (impl AsyncRead + Unpin)) -> io::Result<()> {
 async fn read(stream: &mut (impl AsyncRead + Unpin)) -> io::Result<Request> {
     let mut head = Vec::new();
     while !head.ends_with(b"\r\n\r\n") {
-        head.push(stream.read_u8().await?);
+        let byte = stream.read_u8().await?;
+        if !byte.is_ascii() {
+            // A TLS greeting to a server without encryption.
+            return Err(io::ErrorKind::InvalidData.into());
+        }
+        head.push(byte);
     }
     let head = String::from_utf8_lossy(&head).into_owned();
     let mut lines = head.lines();

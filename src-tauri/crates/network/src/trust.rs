@@ -129,6 +129,8 @@ impl LiveTrust {
         Ok(())
     }
 
+    // The one place that may.
+    #[allow(clippy::disallowed_methods)]
     pub(crate) fn configuration(&self, handshake: Handshake) -> Result<ClientConfig, TrustError> {
         let mut configuration = ClientConfig::builder_with_provider(provider())
             .with_safe_default_protocol_versions()

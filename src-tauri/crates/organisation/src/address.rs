@@ -9,7 +9,7 @@ use crate::discover::DiscoverError;
 
 /// A host, a port when one was typed, and the name before the `@` of a mail address.
 ///
-/// Hosts are ASCII: `hôpital.example` becomes `xn--hpital-xxa.example`.
+/// Hosts are ASCII: `hôpital.example` becomes `xn--hpital-ixa.example`.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct Address {
@@ -147,25 +147,33 @@ fn host_and_port(place: &str) -> Result<(String, Option<u16>), DiscoverError> {
         _ => (place, None),
     };
     let host = host.strip_suffix('.').unwrap_or(host);
-    let host = Host::parse(host).map_err(|_| DiscoverError::BadAddress)?;
+    let host = ascii_host(host).ok_or(DiscoverError::BadAddress)?;
+    // One word alone is somebody's name typed where the address belongs.
+    let lone = !host.contains(['.', ':']) && host != "localhost";
+    if lone {
+        return Err(DiscoverError::BadAddress);
+    }
+    Ok((host, port))
+}
+
+/// A host name in ASCII or an IP address (IPv6 in brackets); `None` when it can't be one
+/// (RFC 1123 §2.1).
+pub(crate) fn ascii_host(text: &str) -> Option<String> {
+    let host = Host::parse(text).ok()?;
     if let Host::Domain(name) = &host {
-        let labels: Vec<_> = name.split('.').collect();
-        let bad_label = |label: &&str| {
-            label.is_empty()
-                || label.len() > 63
-                || label.starts_with('-')
-                || label.ends_with('-')
-                || !label
+        let good_label = |label: &str| {
+            (1..=63).contains(&label.len())
+                && !label.starts_with('-')
+                && !label.ends_with('-')
+                && label
                     .bytes()
                     .all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_')
         };
-        // One word alone is somebody's name typed where the address belongs.
-        let lone = labels.len() == 1 && name != "localhost";
-        if lone || name.len() > 253 || labels.iter().any(bad_label) {
-            return Err(DiscoverError::BadAddress);
+        if name.len() > 253 || !name.split('.').all(good_label) {
+            return None;
         }
     }
-    Ok((host.to_string(), port))
+    Some(host.to_string())
 }
 
 #[cfg(test)]
@@ -179,16 +187,32 @@ mod tests {
     #[test]
     fn what_people_type_is_understood() {
         for (typed, domain, user) in [
-            ("nathalie@saint-elme.example", "saint-elme.example", Some("nathalie")),
+            (
+                "nathalie@saint-elme.example",
+                "saint-elme.example",
+                Some("nathalie"),
+            ),
             ("  Saint-Elme.EXAMPLE \n", "saint-elme.example", None),
             ("localhost:8443", "localhost:8443", None),
             ("a.b@localhost:8443", "localhost:8443", Some("a.b")),
-            ("https://saint-elme.example/accueil?x=1#y", "saint-elme.example", None),
-            ("HTTPS://saint-elme.example:444", "saint-elme.example:444", None),
+            (
+                "https://saint-elme.example/accueil?x=1#y",
+                "saint-elme.example",
+                None,
+            ),
+            (
+                "HTTPS://saint-elme.example:444",
+                "saint-elme.example:444",
+                None,
+            ),
             ("saint-elme.example.", "saint-elme.example", None),
             ("saint-elme.example/", "saint-elme.example", None),
-            ("hôpital.example", "xn--hpital-xxa.example", None),
-            ("élise@hôpital.example", "xn--hpital-xxa.example", Some("élise")),
+            ("hôpital.example", "xn--hpital-ixa.example", None),
+            (
+                "élise@hôpital.example",
+                "xn--hpital-ixa.example",
+                Some("élise"),
+            ),
             ("127.0.0.1:8443", "127.0.0.1:8443", None),
             ("[::1]:8443", "[::1]:8443", None),
             ("[::1]", "[::1]", None),
@@ -208,12 +232,31 @@ mod tests {
         let long = format!("{}.example", "a".repeat(600));
         let label = format!("{}.example", "a".repeat(64));
         for typed in [
-            "", "   ", "dupont", "@saint-elme.example", "a b@saint-elme.example", "saint elme.example",
-            "saint-elme.example:0", "saint-elme.example:99999", "saint-elme.example:x", "saint..elme.example",
-            "-saint.example", "ftp://saint-elme.example", "a@b@saint-elme.example", "saint-elme.example/page",
-            "nathalie@", "saint\u{0}elme.example", "<script>.example", &long, &label,
+            "",
+            "   ",
+            "dupont",
+            "@saint-elme.example",
+            "a b@saint-elme.example",
+            "saint elme.example",
+            "saint-elme.example:0",
+            "saint-elme.example:99999",
+            "saint-elme.example:x",
+            "saint..elme.example",
+            "-saint.example",
+            "ftp://saint-elme.example",
+            "a@b@saint-elme.example",
+            "saint-elme.example/page",
+            "nathalie@",
+            "saint\u{0}elme.example",
+            "<script>.example",
+            &long,
+            &label,
         ] {
-            assert_eq!(Address::parse(typed), Err(DiscoverError::BadAddress), "{typed}");
+            assert_eq!(
+                Address::parse(typed),
+                Err(DiscoverError::BadAddress),
+                "{typed}"
+            );
         }
     }
 
@@ -227,7 +270,11 @@ mod tests {
 
     #[test]
     fn an_address_survives_being_written_and_read() {
-        for typed in ["nathalie@saint-elme.example:444", "[::1]:8443", "saint-elme.example"] {
+        for typed in [
+            "nathalie@saint-elme.example:444",
+            "[::1]:8443",
+            "saint-elme.example",
+        ] {
             let address = Address::parse(typed).unwrap();
             assert_eq!(Address::parse(&address.to_string()), Ok(address));
         }

@@ -194,7 +194,12 @@ fn is_web_page(answer: &Response) -> bool {
         .headers()
         .get(CONTENT_TYPE)
         .and_then(|value| value.to_str().ok())
-        .is_some_and(|value| value.trim_start().to_ascii_lowercase().starts_with("text/html"))
+        .is_some_and(|value| {
+            value
+                .trim_start()
+                .to_ascii_lowercase()
+                .starts_with("text/html")
+        })
 }
 
 /// Asks, and follows one redirect when it stays inside the domain.
@@ -205,7 +210,10 @@ pub(crate) async fn get(
     etag: Option<&str>,
 ) -> Result<Response, DiscoverError> {
     let ask = async |url: Url| {
-        let mut request = clients.single_step().get(url).header("accept", "application/json");
+        let mut request = clients
+            .single_step()
+            .get(url)
+            .header("accept", "application/json");
         if let Some(etag) = etag {
             request = request.header(IF_NONE_MATCH, etag);
         }
@@ -220,9 +228,7 @@ pub(crate) async fn get(
             match redirect_target(&answer, &target)? {
                 None => Ok(answer),
                 Some(next) => Err(match inside(&next, address) {
-                    Ok(next) => DiscoverError::Redirected {
-                        to: host_of(&next),
-                    },
+                    Ok(next) => DiscoverError::Redirected { to: host_of(&next) },
                     Err(error) => error,
                 }),
             }
@@ -286,3 +292,7 @@ fn inside(target: &Url, address: &Address) -> Result<Url, DiscoverError> {
 fn host_of(url: &Url) -> String {
     url.host_str().unwrap_or_default().to_owned()
 }
+
+#[cfg(test)]
+#[path = "discover_tests.rs"]
+mod tests;

@@ -19,8 +19,7 @@ pub(crate) async fn document(
     address: &Address,
     clients: &Clients,
 ) -> Result<Option<Document>, DiscoverError> {
-    let (homeserver, issuer) =
-        tokio::join!(homeserver(address, clients), issuer(address, clients));
+    let (homeserver, issuer) = tokio::join!(homeserver(address, clients), issuer(address, clients));
     let (homeserver, issuer) = match (homeserver, issuer) {
         (Err(error @ DiscoverError::Network(_)), Err(_)) => return Err(error),
         (homeserver, issuer) => (homeserver.ok().flatten(), issuer.ok().flatten()),

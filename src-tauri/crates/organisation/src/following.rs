@@ -9,10 +9,10 @@ use rand::Rng;
 use tokio::sync::{Notify, watch};
 use tokio_util::task::AbortOnDropHandle;
 
+use crate::Address;
 use crate::discover::{self, DiscoverError, Fetched, Found, Source};
 use crate::document::Document;
 use crate::shelf::Shelf;
-use crate::Address;
 
 /// Between two looks at a document that was fine.
 const FRESH_FOR: Duration = Duration::from_secs(60 * 60);
@@ -127,11 +127,7 @@ impl Follower {
         refresh: Arc<Notify>,
         just_found: bool,
     ) {
-        let mut pause = if just_found {
-            Some(self.pause())
-        } else {
-            None
-        };
+        let mut pause = if just_found { Some(self.pause()) } else { None };
         loop {
             if let Some(pause) = pause {
                 tokio::select! {
@@ -140,13 +136,9 @@ impl Follower {
                 }
             }
             let etag = self.etag.clone();
-            let answer = discover::refresh(
-                &self.address,
-                &self.clients,
-                etag.as_deref(),
-                self.deadline,
-            )
-            .await;
+            let answer =
+                discover::refresh(&self.address, &self.clients, etag.as_deref(), self.deadline)
+                    .await;
             self.apply(answer, &current);
             pause = Some(self.pause());
         }

@@ -105,6 +105,12 @@ impl Policy {
         Self::checked(&read::json(bytes)?)
     }
 
+    pub(crate) fn decides_nothing(&self) -> bool {
+        self.organisation.is_none()
+            && self.certificate_authorities.is_empty()
+            && self.settings.is_empty()
+    }
+
     /// The platform's authorities and those of the policy.
     pub fn trust(&self) -> Result<Trust, PolicyError> {
         self.authorities().map_err(|error| PolicyError::Bad {
@@ -147,9 +153,9 @@ impl Policy {
         let place = Place::default().below("certificateAuthorities");
         let mut trust = Trust::platform();
         for (index, pem) in self.certificate_authorities.iter().enumerate() {
-            trust.add_pem(pem.as_bytes()).map_err(|error| {
-                DocumentError::at(place.below(index), error.to_string())
-            })?;
+            trust
+                .add_pem(pem.as_bytes())
+                .map_err(|error| DocumentError::at(place.below(index), error.to_string()))?;
         }
         Ok(trust)
     }
@@ -182,7 +188,10 @@ mod tests {
             "settings": { "notificationContent": { "value": false, "reason": "Secret médical" } },
         });
         let policy = Policy::parse(policy.to_string().as_bytes()).unwrap();
-        assert_eq!(policy.organisation.as_ref().unwrap().domain(), "saint-elme.example");
+        assert_eq!(
+            policy.organisation.as_ref().unwrap().domain(),
+            "saint-elme.example"
+        );
         assert_eq!(policy.trust().unwrap(), authority.trust());
         assert_eq!(policy.settings["notificationContent"].value, json!(false));
     }
@@ -190,11 +199,26 @@ mod tests {
     #[test]
     fn each_mistake_in_a_policy_is_named_with_its_place() {
         assert_eq!(place_of(&json!({})), "/version");
-        assert_eq!(place_of(&json!({ "version": 1, "organisation": "dupont" })), "/organisation");
-        assert_eq!(place_of(&json!({ "version": 1, "certificateAuthorities": ["no"] })), "/certificateAuthorities/0");
-        assert_eq!(place_of(&json!({ "version": 1, "settings": { "theme": { "value": "dark" } } })), "/settings/theme");
-        assert_eq!(place_of(&json!({ "version": 1, "settings": { "a/b": { "value": 1, "reason": "" } } })), "/settings/a~1b/reason");
-        assert_eq!(place_of(&json!({ "version": 1, "setings": {} })), "/setings");
+        assert_eq!(
+            place_of(&json!({ "version": 1, "organisation": "dupont" })),
+            "/organisation"
+        );
+        assert_eq!(
+            place_of(&json!({ "version": 1, "certificateAuthorities": ["no"] })),
+            "/certificateAuthorities/0"
+        );
+        assert_eq!(
+            place_of(&json!({ "version": 1, "settings": { "theme": { "value": "dark" } } })),
+            "/settings/theme"
+        );
+        assert_eq!(
+            place_of(&json!({ "version": 1, "settings": { "a/b": { "value": 1, "reason": "" } } })),
+            "/settings/a~1b/reason"
+        );
+        assert_eq!(
+            place_of(&json!({ "version": 1, "setings": {} })),
+            "/setings"
+        );
         assert_eq!(
             Policy::parse(br#"{"version":2}"#),
             Err(DocumentError::UnsupportedVersion { version: 2 })
@@ -213,20 +237,27 @@ mod tests {
         };
         assert_eq!(Policy::load(&places), Ok(Policy::default()));
         std::fs::write(&user, r#"{"version":1,"organisation":"user.example"}"#).unwrap();
-        let domain = |policy: Result<Policy, PolicyError>| policy.unwrap().organisation.unwrap().domain();
+        let domain =
+            |policy: Result<Policy, PolicyError>| policy.unwrap().organisation.unwrap().domain();
         assert_eq!(domain(Policy::load(&places)), "user.example");
         std::fs::write(&system, r#"{"version":1,"organisation":"system.example"}"#).unwrap();
         assert_eq!(domain(Policy::load(&places)), "system.example");
         std::fs::write(&system, "{").unwrap();
         let error = Policy::load(&places).unwrap_err().to_string();
-        assert!(error.contains("system.json") && error.contains("line 1"), "{error}");
+        assert!(
+            error.contains("system.json") && error.contains("line 1"),
+            "{error}"
+        );
     }
 
     #[test]
     fn a_policy_that_is_not_a_file_is_unreadable_and_not_absent() {
         let folder = tempfile::tempdir().unwrap();
         let places = PolicyPlaces::only(folder.path());
-        assert!(matches!(Policy::load(&places), Err(PolicyError::Unreadable { .. })));
+        assert!(matches!(
+            Policy::load(&places),
+            Err(PolicyError::Unreadable { .. })
+        ));
     }
 
     proptest! {

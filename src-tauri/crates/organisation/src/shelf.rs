@@ -163,7 +163,10 @@ mod tests {
         let (_folder, shelf, address) = shelf();
         shelf.keep(&address, BODY, None, 5.0).unwrap();
         let text = fs::read_to_string(shelf.file(&address)).unwrap();
-        assert!(!text.contains("nathalie") && !shelf.file(&address).to_string_lossy().contains("nathalie"));
+        assert!(
+            !text.contains("nathalie")
+                && !shelf.file(&address).to_string_lossy().contains("nathalie")
+        );
     }
 
     #[test]
@@ -190,7 +193,12 @@ mod tests {
     #[test]
     fn no_address_leaves_the_folder() {
         let shelf = Shelf::new("/shelf");
-        for typed in ["[::1]:8443", "xn--hpital-xxa.example", "localhost:1", "a_b.example"] {
+        for typed in [
+            "[::1]:8443",
+            "xn--hpital-xxa.example",
+            "localhost:1",
+            "a_b.example",
+        ] {
             let file = shelf.file(&Address::parse(typed).unwrap());
             assert_eq!(file.parent(), Some(Path::new("/shelf")), "{typed}");
         }

@@ -5,9 +5,9 @@ use problem::Problem;
 use serde::{Deserialize, Serialize};
 use url::Url;
 
+use crate::Address;
 use crate::document::{Document, SecondFactor};
 use crate::following::Current;
-use crate::Address;
 
 /// What a person sees of the organisation.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, specta::Type)]
@@ -65,7 +65,8 @@ impl Current {
     /// Everything to watch for reachability: the document itself, sign-in, chat, and what the
     /// document lists.
     pub fn watched(&self) -> Vec<Watched> {
-        self.document.watched(&self.address, self.has_own_document())
+        self.document
+            .watched(&self.address, self.has_own_document())
     }
 
     /// The page that tells a captive portal apart.
@@ -140,9 +141,12 @@ impl Document {
                 status: Some(check.status),
             }),
             // The port of an https server says nothing about plain HTTP.
-            None => Url::parse(&format!("http://{}/.well-known/cordee-portal", address.host()))
-                .ok()
-                .map(|url| PortalCheck { url, status: None }),
+            None => Url::parse(&format!(
+                "http://{}/.well-known/cordee-portal",
+                address.host()
+            ))
+            .ok()
+            .map(|url| PortalCheck { url, status: None }),
         }
     }
 }
@@ -155,5 +159,9 @@ impl crate::Identity {
 }
 
 pub(crate) fn below(base: &str, path: &str) -> Option<Url> {
-    Url::parse(&format!("{}/{path}", base.strip_suffix('/').unwrap_or(base))).ok()
+    Url::parse(&format!(
+        "{}/{path}",
+        base.strip_suffix('/').unwrap_or(base)
+    ))
+    .ok()
 }

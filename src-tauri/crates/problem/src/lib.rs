@@ -181,9 +181,6 @@ mod tests {
 
     #[test]
     fn an_endless_pause_is_cut_instead_of_wrapping() {
-        assert_eq!(
-            Retry::after(Duration::MAX),
-            Retry::After { ms: u32::MAX }
-        );
+        assert_eq!(Retry::after(Duration::MAX), Retry::After { ms: u32::MAX });
     }
 }

@@ -69,10 +69,10 @@ impl Actor {
         news.spawn(wake::watch(woke));
 
         loop {
-            let due = self.core.next_at().map_or_else(
-                || Instant::now() + IDLE,
-                |at| self.begun + at,
-            );
+            let due = self
+                .core
+                .next_at()
+                .map_or_else(|| Instant::now() + IDLE, |at| self.begun + at);
             let input = tokio::select! {
                 changed = self.watched.changed() => {
                     if changed.is_err() {

@@ -96,10 +96,13 @@ impl Core {
 
     /// When a tick is due, on the monotonic clock.
     pub(super) fn next_at(&self) -> Option<Duration> {
-        let probes = self.services.iter().filter_map(|service| match service.phase {
-            Phase::Waiting { until } => Some(until),
-            Phase::Probing(_) => None,
-        });
+        let probes = self
+            .services
+            .iter()
+            .filter_map(|service| match service.phase {
+                Phase::Waiting { until } => Some(until),
+                Phase::Probing(_) => None,
+            });
         let portal = (self.wants_portal_verdict() && self.portal.looking.is_none())
             .then_some(self.portal.again_at);
         probes.chain(portal).min()
@@ -178,7 +181,9 @@ impl Core {
             }
             Wish::UsedWell(id) => {
                 let random = (self.random)();
-                let Some(service) = self.find(&id) else { return };
+                let Some(service) = self.find(&id) else {
+                    return;
+                };
                 if service.state.is_reachable() {
                     service.used_well(now, random);
                     self.connection.verified_at = Some(now.wall);
@@ -189,7 +194,9 @@ impl Core {
             // The service itself asked for patience: it is there.
             Wish::UsedBadly(_, Failure::Server { status: ..500 }) => {}
             Wish::UsedBadly(id, _) => {
-                let Some(service) = self.find(&id) else { return };
+                let Some(service) = self.find(&id) else {
+                    return;
+                };
                 if service.is_waiting() && !service.checked_within(JUST_PROBED, now) {
                     service.probe_soon(now, true);
                 }
@@ -235,8 +242,14 @@ impl Core {
             return;
         }
         self.portal.looking = None;
-        let Some(check) = &self.portal.check else { return };
-        if self.services.iter().any(|service| service.state.is_reachable()) {
+        let Some(check) = &self.portal.check else {
+            return;
+        };
+        if self
+            .services
+            .iter()
+            .any(|service| service.state.is_reachable())
+        {
             self.portal.learning_done = true;
             if let Seen::Answer(answer) = seen {
                 self.portal.usual = Some(answer.clone());
@@ -273,7 +286,10 @@ impl Core {
         if self.portal.looking.is_some() {
             return None;
         }
-        let reachable = self.services.iter().any(|service| service.state.is_reachable());
+        let reachable = self
+            .services
+            .iter()
+            .any(|service| service.state.is_reachable());
         if reachable {
             // What was judged before belongs to a network that is gone.
             self.portal.verdict = None;
@@ -295,7 +311,10 @@ impl Core {
         self.link
             && self.portal.check.is_some()
             && !self.services.is_empty()
-            && self.services.iter().all(|service| service.failure.is_some())
+            && self
+                .services
+                .iter()
+                .all(|service| service.failure.is_some())
     }
 
     fn publish(&mut self, now: Moment) {

@@ -101,7 +101,10 @@ mod tests {
         let judge = |seen: Answer| judge(&check(Some(204)), None, &Seen::Answer(seen));
         assert_eq!(judge(answer(204, None, false)), Verdict::Genuine);
         assert_eq!(judge(answer(200, None, true)), Verdict::Portal);
-        assert_eq!(judge(answer(302, Some("wifi.hotel"), false)), Verdict::Portal);
+        assert_eq!(
+            judge(answer(302, Some("wifi.hotel"), false)),
+            Verdict::Portal
+        );
         assert_eq!(judge(answer(503, None, true)), Verdict::Genuine);
         assert_eq!(judge(answer(511, None, true)), Verdict::Portal);
     }
@@ -109,7 +112,10 @@ mod tests {
     #[test]
     fn without_a_named_answer_only_what_looks_like_a_portal_is_one() {
         let judge = |seen: Answer| judge(&check(None), None, &Seen::Answer(seen));
-        assert_eq!(judge(answer(302, Some("wifi.hotel"), false)), Verdict::Portal);
+        assert_eq!(
+            judge(answer(302, Some("wifi.hotel"), false)),
+            Verdict::Portal
+        );
         assert_eq!(judge(answer(200, None, true)), Verdict::Portal);
         assert_eq!(judge(answer(301, None, false)), Verdict::Genuine);
         assert_eq!(judge(answer(404, None, true)), Verdict::Genuine);
@@ -120,7 +126,10 @@ mod tests {
         let usual = answer(200, None, true);
         let judge = |seen: Answer| judge(&check(None), Some(&usual), &Seen::Answer(seen));
         assert_eq!(judge(answer(200, None, true)), Verdict::Genuine);
-        assert_eq!(judge(answer(302, Some("wifi.hotel"), false)), Verdict::Portal);
+        assert_eq!(
+            judge(answer(302, Some("wifi.hotel"), false)),
+            Verdict::Portal
+        );
     }
 
     #[test]

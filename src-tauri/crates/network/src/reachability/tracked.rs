@@ -112,8 +112,8 @@ impl Tracked {
     /// `random` is in 0..1.
     pub(super) fn failed(&mut self, failure: Failure, now: Moment, random: f64) -> Turn {
         let was_reachable = self.state.is_reachable();
-        let certain = self.in_doubt
-            || matches!(failure, Failure::Offline | Failure::WrongCertificate);
+        let certain =
+            self.in_doubt || matches!(failure, Failure::Offline | Failure::WrongCertificate);
         if was_reachable && !certain {
             self.in_doubt = true;
             self.phase = Phase::Waiting {
@@ -130,7 +130,11 @@ impl Tracked {
         self.phase = Phase::Waiting {
             until: now.monotonic + pause,
         };
-        if was_reachable { Turn::Lost } else { Turn::Same }
+        if was_reachable {
+            Turn::Lost
+        } else {
+            Turn::Same
+        }
     }
 
     /// A real request proved what a probe would have.

@@ -161,15 +161,18 @@ fn domains(domains: &[String], place: &Place) -> Checked {
         return bad(place, "more than 1000 domains");
     }
     for (index, domain) in domains.iter().enumerate() {
-        host(domain.strip_prefix("*.").unwrap_or(domain), &place.below(index))?;
+        host(
+            domain.strip_prefix("*.").unwrap_or(domain),
+            &place.below(index),
+        )?;
     }
     Ok(())
 }
 
 fn host(text: &str, place: &Place) -> Checked {
-    match url::Host::parse(text) {
-        Ok(_) if !text.is_empty() && text.len() <= 253 => Ok(()),
-        _ => bad(place, "not a host name"),
+    match crate::address::ascii_host(text) {
+        Some(_) => Ok(()),
+        None => bad(place, "not a host name"),
     }
 }
 

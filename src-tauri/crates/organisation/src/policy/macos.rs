@@ -12,9 +12,8 @@ pub(super) fn places() -> PolicyPlaces {
         system: vec![PathBuf::from(
             "/Library/Application Support/Cordee/policy.json",
         )],
-        user: std::env::var_os("HOME").map(|home| {
-            PathBuf::from(home).join("Library/Application Support/Cordee/policy.json")
-        }),
+        user: std::env::var_os("HOME")
+            .map(|home| PathBuf::from(home).join("Library/Application Support/Cordee/policy.json")),
         store: managed_preferences,
     }
 }
