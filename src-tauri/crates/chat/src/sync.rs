@@ -1,0 +1,267 @@
+//! The exchange with the server: running, stopped by the network, tried again.
+//!
+//! ```text
+//! Starting ──first answer──▶ Live ──failure──▶ Offline / Error ──pause or nudge──▶ (asks) ──answer──▶ Live
+//!                             ▲                                                            │
+//!                             └────────────────────────────────────────────────────────────┘
+//!                                          401: session revoked, ends
+//! ```
+//!
+//! "Live" is said after an answer, never after an attempt. Each time it becomes true the queues of messages
+//! that stopped themselves are woken.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use matrix_sdk::SessionChange;
+use matrix_sdk::send_queue::LocalEchoContent;
+use matrix_sdk_ui::room_list_service::State as ListState;
+use matrix_sdk_ui::sync_service::State as SyncState;
+use network::Failure;
+use tokio::sync::broadcast::error::RecvError;
+
+use crate::chat::Shared;
+use crate::error::ChatError;
+use crate::session;
+use crate::view::{Sync, now};
+
+/// Pauses between attempts; the last one repeats.
+const PAUSES: [u64; 6] = [1, 2, 4, 8, 15, 30];
+/// Changes of the queue are counted together.
+const QUEUE_SETTLES: Duration = Duration::from_millis(50);
+
+/// Keeps the sync running until chat ends or the server no longer knows this device.
+pub(crate) async fn keep(shared: Arc<Shared>) {
+    let mut failures = 0;
+    loop {
+        let failure = run(&shared, &mut failures).await;
+        let error = match failure {
+            Outcome::Again => continue,
+            Outcome::Failed(error) => error,
+        };
+        if matches!(error, ChatError::Revoked) {
+            revoked(&shared);
+            return;
+        }
+        let pause = Duration::from_secs(PAUSES[failures.min(PAUSES.len() - 1)]);
+        failures += 1;
+        let state = match error {
+            ChatError::Network(
+                Failure::Server { .. } | Failure::Protocol | Failure::WrongCertificate,
+            ) => Sync::Error,
+            ChatError::Network(_) => Sync::Offline,
+            _ => Sync::Error,
+        };
+        failed(&shared, state, &error, pause);
+        tokio::select! {
+            () = tokio::time::sleep(pause) => {}
+            () = shared.nudge.notified() => failures = 0,
+        }
+    }
+}
+
+enum Outcome {
+    Again,
+    Failed(ChatError),
+}
+
+/// One run of the two exchanges, until one of them ends.
+async fn run(shared: &Arc<Shared>, failures: &mut usize) -> Outcome {
+    let mut list = shared.sync.room_list_service().state();
+    let mut state = shared.sync.state();
+    shared.sync.start().await;
+    let _ = state.next_now();
+    let mut answered = false;
+    loop {
+        tokio::select! {
+            next = list.next() => match next {
+                Some(ListState::SettingUp | ListState::Recovering | ListState::Running) => {
+                    answered = true;
+                    *failures = 0;
+                    live(shared).await;
+                }
+                Some(_) => {}
+                None => return Outcome::Failed(ChatError::Closed),
+            },
+            next = state.next() => match next {
+                Some(SyncState::Error(error)) => {
+                    if expired(&error) {
+                        return Outcome::Again;
+                    }
+                    return Outcome::Failed(ChatError::of(error.as_ref(), ChatError::Network(Failure::Protocol)));
+                }
+                Some(SyncState::Terminated) => return Outcome::Failed(ChatError::Network(Failure::Protocol)),
+                Some(SyncState::Idle | SyncState::Running | SyncState::Offline) => {}
+                None => return Outcome::Failed(ChatError::Closed),
+            },
+            () = shared.nudge.notified() => {
+                // A connection from before the change may be dead without saying so.
+                if answered {
+                    shared.sync.stop().await;
+                    return Outcome::Again;
+                }
+            }
+        }
+    }
+}
+
+/// The server forgot where we were: not a failure, the next request starts over.
+fn expired(error: &matrix_sdk_ui::sync_service::Error) -> bool {
+    use matrix_sdk_ui::{encryption_sync_service, room_list_service, sync_service};
+    let cause = match error {
+        sync_service::Error::RoomList(room_list_service::Error::SlidingSync(cause))
+        | sync_service::Error::EncryptionSync(encryption_sync_service::Error::SlidingSync(cause)) => {
+            cause
+        }
+        _ => return false,
+    };
+    matches!(
+        cause.client_api_error_kind(),
+        Some(matrix_sdk::ruma::api::error::ErrorKind::UnknownPos)
+    )
+}
+
+async fn live(shared: &Shared) {
+    let became = shared.status.send_if_modified(|status| {
+        let changed = status.sync != Sync::Live;
+        if changed {
+            status.sync = Sync::Live;
+            status.since = now();
+            status.retry_at = None;
+            status.problem = None;
+        }
+        changed
+    });
+    if became {
+        shared.client.send_queue().set_enabled(true).await;
+        shared.timelines.refresh_local();
+    }
+}
+
+fn failed(shared: &Shared, state: Sync, error: &ChatError, pause: Duration) {
+    let retry_at = now() + pause.as_secs_f64() * 1000.0;
+    let problem = error.problem();
+    shared.status.send_modify(|status| {
+        if status.sync != state {
+            status.sync = state;
+            status.since = now();
+        }
+        status.retry_at = Some(retry_at);
+        // The same failure again keeps its log id: the person may be reading it out.
+        if status
+            .problem
+            .as_ref()
+            .is_none_or(|before| before.code != problem.code)
+        {
+            status.problem = Some(problem);
+        }
+    });
+    shared.timelines.refresh_local();
+}
+
+fn revoked(shared: &Shared) {
+    shared
+        .session
+        .send_if_modified(|session| !std::mem::replace(&mut session.revoked, true));
+    shared.status.send_modify(|status| {
+        status.sync = Sync::Error;
+        status.since = now();
+        status.retry_at = None;
+        status.problem = Some(ChatError::Revoked.problem());
+    });
+}
+
+/// Counts the messages that wait, and wakes queues that stopped although the sync goes on.
+pub(crate) async fn watch_queue(shared: Arc<Shared>) {
+    let mut updates = shared.client.send_queue().subscribe();
+    let mut errors = shared.client.send_queue().subscribe_errors();
+    let mut failures = 0;
+    let mut wake_at: Option<tokio::time::Instant> = None;
+    count_queue(&shared).await;
+    loop {
+        let wake = async {
+            match wake_at {
+                Some(at) => tokio::time::sleep_until(at).await,
+                None => std::future::pending().await,
+            }
+        };
+        tokio::select! {
+            update = updates.recv() => match update {
+                Ok(update) => {
+                    if matches!(update.update, matrix_sdk::send_queue::RoomSendQueueUpdate::SentEvent { .. }) {
+                        failures = 0;
+                    }
+                    tokio::time::sleep(QUEUE_SETTLES).await;
+                    while updates.try_recv().is_ok() {}
+                    count_queue(&shared).await;
+                }
+                Err(RecvError::Lagged(_)) => count_queue(&shared).await,
+                Err(RecvError::Closed) => return,
+            },
+            error = errors.recv() => match error {
+                Ok(error) if error.is_recoverable => {
+                    let pause = PAUSES[failures.min(PAUSES.len() - 1)];
+                    failures += 1;
+                    wake_at = Some(tokio::time::Instant::now() + Duration::from_secs(pause));
+                    shared.timelines.refresh_local();
+                }
+                Ok(_) | Err(RecvError::Lagged(_)) => {}
+                Err(RecvError::Closed) => return,
+            },
+            () = wake => {
+                wake_at = None;
+                // Offline, the return of the sync wakes them.
+                if shared.is_live() {
+                    shared.client.send_queue().set_enabled(true).await;
+                }
+            }
+        }
+    }
+}
+
+async fn count_queue(shared: &Shared) {
+    let waiting: BTreeMap<_, _> = shared
+        .client
+        .send_queue()
+        .local_echoes()
+        .await
+        .unwrap_or_default();
+    let count = waiting
+        .values()
+        .flatten()
+        .filter(|echo| {
+            matches!(
+                &echo.content,
+                LocalEchoContent::Event {
+                    send_error: None,
+                    ..
+                }
+            )
+        })
+        .count();
+    let count = u32::try_from(count).unwrap_or(u32::MAX);
+    shared
+        .status
+        .send_if_modified(|status| std::mem::replace(&mut status.queued, count) != count);
+}
+
+/// Keeps what belongs into the keyring current.
+pub(crate) async fn watch_session(shared: Arc<Shared>) {
+    let mut changes = shared.client.subscribe_to_session_changes();
+    loop {
+        match changes.recv().await {
+            Ok(SessionChange::TokensRefreshed) | Err(RecvError::Lagged(_)) => {
+                if let Some(json) = session::saved(&shared.client) {
+                    shared.session.send_if_modified(|session| {
+                        let changed = session.json != json;
+                        session.json = json;
+                        changed
+                    });
+                }
+            }
+            Ok(SessionChange::UnknownToken(_)) => revoked(&shared),
+            Err(RecvError::Closed) => return,
+        }
+    }
+}
