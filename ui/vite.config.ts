@@ -1,0 +1,45 @@
+/// <reference types="vitest/config" />
+import { fileURLToPath } from "node:url";
+import { paraglideVitePlugin } from "@inlang/paraglide-js";
+import { svelte } from "@sveltejs/vite-plugin-svelte";
+import { defineConfig } from "vite";
+
+const source = fileURLToPath(new URL("./src", import.meta.url));
+
+export default defineConfig(({ mode }) => ({
+  // The webview serves the bundle from its own scheme; relative addresses work there and in a browser.
+  base: "./",
+  plugins: [
+    paraglideVitePlugin({
+      project: "./project.inlang",
+      outdir: "./src/paraglide",
+      // The language comes from Rust (settings), never from a cookie or an address.
+      strategy: ["globalVariable", "baseLocale"],
+      isServer: "false",
+      outputStructure: "message-modules",
+      emitReadme: false,
+    }),
+    svelte(),
+  ],
+  resolve: {
+    alias: { "~": source },
+    // Component tests mount the browser build of Svelte, not its server build.
+    conditions: mode === "test" ? ["browser"] : undefined,
+  },
+  build: {
+    outDir: "dist",
+    emptyOutDir: true,
+    target: ["safari17", "chrome120"],
+    modulePreload: { polyfill: false },
+    chunkSizeWarningLimit: 400,
+  },
+  server: { port: 5173, strictPort: false, host: "127.0.0.1" },
+  preview: { host: "127.0.0.1" },
+  test: {
+    environment: "jsdom",
+    setupFiles: ["./src/test/setup.ts"],
+    include: ["src/**/*.test.ts"],
+    restoreMocks: true,
+    testTimeout: 20_000,
+  },
+}));
