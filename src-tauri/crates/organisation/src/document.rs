@@ -25,7 +25,7 @@ pub struct Document {
     pub version: u32,
     /// Shown to people, ≤ 120 characters.
     pub name: String,
-    /// The organisation's own domain, where it differs from the address people type.
+    /// What people type: a domain, with a port where the document is served on another than 443.
     #[serde(default)]
     pub domain: Option<String>,
     /// One line: where to ask a human being.

@@ -121,7 +121,7 @@ pub fn document(bytes: &[u8]) -> Vec<Finding> {
         Err(error) => vec![refused(&error)],
         Ok(document) => {
             let mut findings = Vec::new();
-            unknown_members(&document.raw, &schema(), "", &mut findings);
+            forgiven(&document.raw, &schema(), "", &mut findings);
             advice(&document, &mut findings);
             findings
         }
@@ -135,7 +135,16 @@ pub fn policy(bytes: &[u8]) -> Vec<Finding> {
         Ok(policy) if policy.decides_nothing() => {
             vec![Finding::warning("", "The policy decides nothing.")]
         }
-        Ok(_) => Vec::new(),
+        Ok(_) => {
+            let mut findings = Vec::new();
+            if let Ok(raw) = serde_json::from_slice::<Value>(bytes)
+                && let Some(settings) = raw.get("settings")
+            {
+                let schema = &schema()["properties"]["settings"];
+                forgiven(settings, schema, "/settings", &mut findings);
+            }
+            findings
+        }
     }
 }
 
@@ -227,27 +236,44 @@ fn schema() -> Value {
         .unwrap_or(Value::Null)
 }
 
-/// A typing mistake in an optional member changes nothing and says nothing, except here.
-fn unknown_members(value: &Value, schema: &Value, place: &str, findings: &mut Vec<Finding>) {
+/// What the reader forgives and the schema does not: a mistyped name of an optional member, or a
+/// fixed setting of the wrong type, changes nothing and says nothing, except here.
+fn forgiven(value: &Value, schema: &Value, place: &str, findings: &mut Vec<Finding>) {
+    if let Some(allowed) = schema.get("enum").and_then(Value::as_array)
+        && !allowed.contains(value)
+    {
+        let allowed: Vec<_> = allowed.iter().map(Value::to_string).collect();
+        let sentence = format!("Not one of {}: it is ignored.", allowed.join(", "));
+        findings.push(Finding::warning(place, sentence));
+    }
+    if schema.get("type").is_some_and(|kind| kind == "boolean") && !value.is_boolean() {
+        findings.push(Finding::warning(
+            place,
+            "Neither true nor false: it is ignored.",
+        ));
+    }
     match value {
         Value::Object(members) => {
-            let known = schema.get("properties").and_then(Value::as_object);
-            let others = schema.get("additionalProperties");
+            let Some(known) = schema.get("properties").and_then(Value::as_object) else {
+                return;
+            };
             for (name, member) in members {
                 let place = format!("{place}/{}", name.replace('~', "~0").replace('/', "~1"));
-                match known.and_then(|known| known.get(name)).or(others) {
-                    Some(schema) => unknown_members(member, schema, &place, findings),
-                    None if known.is_some() && name != "$schema" => findings.push(
-                        Finding::warning(place, "Not a member that is known: it is ignored."),
-                    ),
-                    None => {}
+                match known.get(name) {
+                    Some(schema) => forgiven(member, schema, &place, findings),
+                    // Editors find the schema by this name.
+                    None if name == "$schema" => {}
+                    None => findings.push(Finding::warning(
+                        place,
+                        "Not a member that is known: it is ignored.",
+                    )),
                 }
             }
         }
         Value::Array(items) => {
             if let Some(schema) = schema.get("items") {
                 for (index, item) in items.iter().enumerate() {
-                    unknown_members(item, schema, &format!("{place}/{index}"), findings);
+                    forgiven(item, schema, &format!("{place}/{index}"), findings);
                 }
             }
         }

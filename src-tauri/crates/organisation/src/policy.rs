@@ -84,7 +84,7 @@ impl PolicyPlaces {
 
 impl Policy {
     /// An empty policy when no place has one. An error names the file and the place in it; the
-    /// caller shows it and goes on with nothing decided, never with half a policy.
+    /// caller shows it and connects nowhere: a broken policy must not be read as none.
     pub fn load(places: &PolicyPlaces) -> Result<Self, PolicyError> {
         if let Some(kept) = (places.store)()? {
             return Self::checked(&kept.value).map_err(|error| PolicyError::Bad {

@@ -19,7 +19,7 @@ pub(super) fn document(document: &Document) -> Checked {
     let top = Place::default();
     shown(&document.name, LONGEST_NAME, &top.below("name"))?;
     if let Some(domain) = &document.domain {
-        host(domain, &top.below("domain"))?;
+        domain_people_type(domain, &top.below("domain"))?;
     }
     if let Some(help) = &document.help {
         shown(help, LONGEST_LINE, &top.below("help"))?;
@@ -167,6 +167,13 @@ fn domains(domains: &[String], place: &Place) -> Checked {
         )?;
     }
     Ok(())
+}
+
+fn domain_people_type(text: &str, place: &Place) -> Checked {
+    match crate::Address::parse(text) {
+        Ok(address) if address.user().is_none() && !text.contains('/') => Ok(()),
+        _ => bad(place, "not a domain"),
+    }
 }
 
 fn host(text: &str, place: &Place) -> Checked {

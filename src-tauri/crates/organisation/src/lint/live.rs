@@ -91,12 +91,11 @@ async fn document(
     if let Some(domain) = document
         .as_ref()
         .and_then(|document| document.domain.as_ref())
-        && domain != address.host()
-        && !address.host().ends_with(&format!(".{domain}"))
+        && !domain.eq_ignore_ascii_case(&address.domain())
     {
         findings.push(Finding::note(
             "/domain",
-            format!("Says {domain}, while people type {}.", address.host()),
+            format!("Says {domain}, while {} was asked.", address.domain()),
         ));
     }
     Ok(document)

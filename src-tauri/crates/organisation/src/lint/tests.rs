@@ -28,7 +28,12 @@ fn a_mistyped_optional_member_is_noticed() {
         "identity": { "issuer": "https://a.example", "clientID": "cordee" },
         "chat": { "homeserver": "https://b.example", "identityProvider": "oidc-a" },
         "services": [{ "id": "a", "url": "https://c.example", "expect": { "stauts": 200 } }],
-        "settings": { "any": { "value": { "free": 1 }, "reason": "r", "why": 1 } },
+        "settings": {
+            "any": { "value": 1, "reason": "r" },
+            "theme": { "value": "pink", "reason": "r" },
+            "notifications": { "value": "no", "reason": "r", "why": 1 },
+            "startAtLogin": { "value": true, "reason": "r" },
+        },
         "connectivityCheck": { "url": "http://a.example" },
         "applications": [{ "free": true }],
     });
@@ -39,7 +44,10 @@ fn a_mistyped_optional_member_is_noticed() {
             "/hepl",
             "/identity/clientID",
             "/services/0/expect/stauts",
-            "/settings/any/why"
+            "/settings/any",
+            "/settings/notifications/value",
+            "/settings/notifications/why",
+            "/settings/theme/value",
         ]
     );
 }
@@ -76,6 +84,11 @@ fn a_policy_is_recognised_by_its_name_or_by_what_it_holds() {
     );
     let findings = file("a.json", br#"{"version":1,"organisation":"dupont"}"#);
     assert_eq!(places(&findings, Severity::Error), ["/organisation"]);
+    let policy = br#"{"version":1,"settings":{"theme":{"value":1,"reason":"r"}}}"#;
+    assert_eq!(
+        places(&file("policy.json", policy), Severity::Warning),
+        ["/settings/theme/value"]
+    );
     assert_eq!(
         places(&file("policy.json", br#"{"version":1}"#), Severity::Warning),
         [""]
