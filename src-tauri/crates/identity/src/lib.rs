@@ -48,6 +48,8 @@ mod vault;
 
 #[cfg(test)]
 mod double;
+#[cfg(test)]
+mod workplace_tests;
 
 pub use clock::{Clock, SystemClock};
 pub use error::SignInError;
