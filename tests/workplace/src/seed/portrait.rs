@@ -36,7 +36,8 @@ pub fn png(uid: &str, long_hair: bool) -> Result<Vec<u8>> {
     let face = Face {
         background: pick(0, &BACKGROUNDS),
         skin: pick(1, &SKINS),
-        hair: pick(2, &HAIRS),
+        // Light hair only where the skin is light.
+        hair: if usize::from(traits[1]) % SKINS.len() < 2 { pick(2, &HAIRS) } else { pick(2, &HAIRS[..3]) },
         clothes: pick(3, &CLOTHES),
         long_hair,
         glasses: traits[4] % 4 == 0,

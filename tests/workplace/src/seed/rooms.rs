@@ -325,7 +325,10 @@ mod tests {
         for room in &all {
             assert!(!room.messages.is_empty(), "{} is silent", room.name);
             for message in &room.messages {
-                assert!(room.members.contains(&message.from), "{}: a stranger says {}", room.name, message.text);
+                let reacting = message.reactions.iter().map(|(_, person)| person);
+                for person in reacting.chain(&message.mentions).chain([&message.from]) {
+                    assert!(room.members.contains(person), "{}: a stranger at {}", room.name, message.text);
+                }
             }
         }
     }

@@ -55,6 +55,7 @@ impl Synapse {
         seed::fill(&homeserver, site).await.context("cannot write the history")?;
         let crew = self.crew.clone();
         tokio::task::spawn_blocking(move || crew.stop()).await?;
+        count_unread_again(&folder.join("homeserver.db")).context("cannot correct the unread counts")?;
         write(&folder.join("seeded"), "")?;
         Snapshot::of(site)?.keep(&folder)?;
         configure(site, false)?;
@@ -162,6 +163,17 @@ fn run(command: &mut std::process::Command) -> Result<()> {
         bail!("{} failed:\n{said}{}", command.get_program().display(), String::from_utf8_lossy(&output.stdout));
     }
     Ok(())
+}
+
+/// Synapse adds notifications up twice a minute. When that falls between the messages of a room and its first read
+/// receipt, it believes the sum for good, receipt or not. So it starts adding up from nothing, now that the receipts
+/// are there.
+fn count_unread_again(database: &Path) -> rusqlite::Result<()> {
+    rusqlite::Connection::open(database)?.execute_batch(
+        "delete from event_push_summary;
+         update event_push_summary_stream_ordering set stream_ordering = 0;
+         update event_push_summary_last_receipt_stream_id set stream_id = 0;",
+    )
 }
 
 fn configure(site: &Site, history: bool) -> Result<()> {
