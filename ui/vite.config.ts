@@ -3,6 +3,7 @@ import { fileURLToPath } from "node:url";
 import { paraglideVitePlugin } from "@inlang/paraglide-js";
 import { svelte } from "@sveltejs/vite-plugin-svelte";
 import { defineConfig } from "vite";
+import { messages } from "./messages.config.js";
 
 const source = fileURLToPath(new URL("./src", import.meta.url));
 
@@ -10,15 +11,7 @@ export default defineConfig(({ mode }) => ({
   // The webview serves the bundle from its own scheme; relative addresses work there and in a browser.
   base: "./",
   plugins: [
-    paraglideVitePlugin({
-      project: "./project.inlang",
-      outdir: "./src/paraglide",
-      // The language comes from Rust (settings), never from a cookie or an address.
-      strategy: ["globalVariable", "baseLocale"],
-      isServer: "false",
-      outputStructure: "message-modules",
-      emitReadme: false,
-    }),
+    paraglideVitePlugin(messages),
     svelte(),
   ],
   resolve: {

@@ -18,7 +18,7 @@ export function connectionPath(connection: Connection): Path {
   const missing = total - reached - checking;
   const { overall } = connection;
   return {
-    computer: overall === "offline" ? "bad" : "ok",
+    computer: overall === "offline" ? "bad" : overall === "checking" ? "wait" : "ok",
     internet: overall === "offline" ? "bad" : overall === "captivePortal" || overall === "checking" ? "wait" : "ok",
     services: services(overall, total, reached, missing),
     reached,
