@@ -13,8 +13,9 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
         .skip(1)
         .map(|text| Url::parse(&text))
         .collect::<Result<Vec<_>, _>>()?;
-    let (pages, services): (Vec<_>, Vec<_>) =
-        addresses.into_iter().partition(|url| url.scheme() == "http");
+    let (pages, services): (Vec<_>, Vec<_>) = addresses
+        .into_iter()
+        .partition(|url| url.scheme() == "http");
 
     let reachability = Reachability::start(Clients::new(&Trust::platform())?);
     reachability.set_services(

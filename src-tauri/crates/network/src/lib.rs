@@ -51,7 +51,7 @@ pub use clients::{CONNECT_DEADLINE, Clients, REQUEST_DEADLINE, SILENCE_DEADLINE}
 pub use connection::{Connection, Overall, Service, ServiceKind, ServiceState, Unreachable};
 pub use failure::Failure;
 pub use names::is_this_machine;
-pub use reachability::{Reachability, check_portal_page, check_service};
+pub use reachability::{Reachability, check_portal_page, check_service, is_captive_portal};
 pub use trust::{Trust, TrustError, install_crypto_provider};
 pub use watched::{Expect, PortalCheck, Watched};
 

@@ -127,6 +127,16 @@ pub async fn check_service(clients: &Clients, service: Watched) -> Result<u32, F
     probe::probe(clients.probe(), service).await
 }
 
+/// Whether somebody else than the organisation clearly answers plain HTTP at its name: the network
+/// asks to sign in first (RFC 6585 §6), or leads away to another house. A page that might be the
+/// organisation's own is no evidence.
+pub async fn is_captive_portal(clients: &Clients, check: PortalCheck) -> bool {
+    match probe::look_for_portal(clients.plain(), check).await {
+        portal::Seen::Answer(answer) => answer.status == 511 || answer.leads_to.is_some(),
+        portal::Seen::Nothing(_) => false,
+    }
+}
+
 /// What the page of a [`PortalCheck`] answers now: its status, and the host it leads away to.
 pub async fn check_portal_page(
     clients: &Clients,

@@ -12,13 +12,13 @@ use std::time::Duration;
 
 use network::reqwest::header::{CONTENT_TYPE, ETAG, IF_NONE_MATCH, LOCATION};
 use network::reqwest::{Response, StatusCode};
-use network::{Clients, Failure};
+use network::{Clients, Failure, PortalCheck};
 use problem::{Problem, Retry};
 use url::Url;
 
 use crate::Address;
 use crate::document::{Document, DocumentError, LARGEST, Place};
-use crate::fallback;
+use crate::{fallback, view};
 
 /// Time for everything: the document, a redirect and the fallbacks.
 pub const DEADLINE: Duration = Duration::from_secs(12);
@@ -124,10 +124,33 @@ pub enum Source {
 
 /// Finds the organisation of an address.
 pub async fn discover(address: &Address, clients: &Clients) -> Result<Found, DiscoverError> {
-    match refresh(address, clients, None, DEADLINE).await? {
-        Fetched::New(found) => Ok(*found),
+    match refresh(address, clients, None, DEADLINE).await {
+        Ok(Fetched::New(found)) => Ok(*found),
         // Nobody asked with an ETag.
-        Fetched::Same => Err(DiscoverError::Network(Failure::Protocol)),
+        Ok(Fetched::Same) => Err(DiscoverError::Network(Failure::Protocol)),
+        Err(error) => Err(explained(error, view::plain_page(address), clients).await),
+    }
+}
+
+/// A person in a hotel should read "accept the terms first", not "wrong certificate".
+async fn explained(
+    error: DiscoverError,
+    page: Option<PortalCheck>,
+    clients: &Clients,
+) -> DiscoverError {
+    let perhaps_portal = matches!(
+        error,
+        DiscoverError::Slow
+            | DiscoverError::Network(
+                Failure::WrongCertificate | Failure::Timeout | Failure::Refused | Failure::Protocol
+            )
+    );
+    if let Some(page) = page.filter(|_| perhaps_portal)
+        && network::is_captive_portal(clients, page).await
+    {
+        DiscoverError::Network(Failure::CaptivePortal)
+    } else {
+        error
     }
 }
 

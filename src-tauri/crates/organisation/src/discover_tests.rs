@@ -136,6 +136,34 @@ async fn an_unreachable_domain_tells_why() {
     );
 }
 
+#[tokio::test]
+async fn a_welcome_page_in_front_of_the_domain_is_said_instead_of_a_wrong_certificate() {
+    let clients = Authority::new().clients();
+    let wrong = || DiscoverError::Network(Failure::WrongCertificate);
+    let after = async |answer: Answer, error: DiscoverError| {
+        let network = Server::plain(move |_| answer.clone()).await;
+        let page = PortalCheck {
+            url: network.url("/.well-known/cordee-portal"),
+            status: None,
+        };
+        explained(error, Some(page), &clients).await
+    };
+    let portal = DiscoverError::Network(Failure::CaptivePortal);
+    let welcome = Answer::redirect(302, "http://wifi.hotel/welcome");
+    assert_eq!(after(welcome.clone(), wrong()).await, portal);
+    assert_eq!(after(Answer::new(511), DiscoverError::Slow).await, portal);
+    // The organisation's own site: the certificate is what is wrong.
+    let own = Answer::redirect(301, "https://localhost/");
+    assert_eq!(after(own, wrong()).await, wrong());
+    assert_eq!(
+        after(Answer::page(200, "Bienvenue"), wrong()).await,
+        wrong()
+    );
+    // What the document says does not depend on the network.
+    let missing = DiscoverError::NotFound;
+    assert_eq!(after(welcome, missing.clone()).await, missing);
+}
+
 #[test]
 fn names_below_the_domain_are_inside_and_names_that_only_look_like_it_are_not() {
     let address = Address::parse("saint-elme.example").unwrap();

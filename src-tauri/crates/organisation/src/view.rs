@@ -101,7 +101,8 @@ impl Document {
                 "organisation",
                 ServiceKind::Organisation,
                 address.document_url(),
-                Expect::JsonField("version".to_owned()),
+                // It may redirect within the domain; that it is the right server, TLS has proved.
+                Expect::Answer,
             );
         }
         if let Some(identity) = &self.identity {
@@ -140,15 +141,20 @@ impl Document {
                 url: check.url.clone(),
                 status: Some(check.status),
             }),
-            // The port of an https server says nothing about plain HTTP.
-            None => Url::parse(&format!(
-                "http://{}/.well-known/cordee-portal",
-                address.host()
-            ))
-            .ok()
-            .map(|url| PortalCheck { url, status: None }),
+            None => plain_page(address),
         }
     }
+}
+
+/// Where to look for a welcome page when the organisation names no page of its own. The port of an
+/// https server says nothing about plain HTTP.
+pub(crate) fn plain_page(address: &Address) -> Option<PortalCheck> {
+    Url::parse(&format!(
+        "http://{}/.well-known/cordee-portal",
+        address.host()
+    ))
+    .ok()
+    .map(|url| PortalCheck { url, status: None })
 }
 
 impl crate::Identity {

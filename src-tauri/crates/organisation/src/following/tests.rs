@@ -6,7 +6,7 @@ use super::*;
 
 const GOOD: &str = r#"{"version":1,"name":"Cliniques Saint-Elme","help":"Poste 4040"}"#;
 const BETTER: &str = r#"{"version":1,"name":"Cliniques Saint-Elme","help":"Poste 4141"}"#;
-/// For servers that never answer; others never come near it.
+/// For servers that never answer.
 const SHORT: Duration = Duration::from_millis(400);
 
 struct Lab {
@@ -63,11 +63,18 @@ async fn until(following: &Following, what: impl Fn(&Current) -> bool) -> Curren
 async fn survives(
     bad: impl FnMut(&network::testing::Request) -> Answer + Send + 'static,
 ) -> Problem {
+    survives_within(discover::DEADLINE, bad).await
+}
+
+async fn survives_within(
+    deadline: Duration,
+    bad: impl FnMut(&network::testing::Request) -> Answer + Send + 'static,
+) -> Problem {
     let lab = Lab::serving(|_| Answer::json(200, GOOD)).await;
     until(&lab.follow(), |current| !current.stale).await;
     lab.server.answer_with(bad);
 
-    let following = lab.follow_within(SHORT);
+    let following = lab.follow_within(deadline);
     let current = until(&following, |current| current.stale).await;
     assert_eq!(current.document.help.as_deref(), Some("Poste 4040"));
     let organisation = current.organisation();
@@ -132,7 +139,8 @@ async fn a_body_that_hides_its_size_is_refused_when_it_passes_the_limit() {
 #[tokio::test]
 async fn a_server_that_never_answers_is_slow_and_the_last_good_copy_stays() {
     for behaviour in [Behaviour::Stall, Behaviour::StallAfterHead] {
-        let problem = survives(move |_| Answer::json(200, GOOD).behaving(behaviour)).await;
+        let problem =
+            survives_within(SHORT, move |_| Answer::json(200, GOOD).behaving(behaviour)).await;
         assert_eq!(problem.code, "organisation.slow", "{behaviour:?}");
     }
 }
