@@ -431,8 +431,12 @@ impl Builder<'_> {
 
     fn push(&mut self, node: Node) {
         self.count += 1;
-        if let Some(frame) = self.stack.last_mut() {
-            frame.children.push(node);
+        let Some(frame) = self.stack.last_mut() else {
+            return;
+        };
+        match (frame.children.last_mut(), node) {
+            (Some(Node::Text { text: before }), Node::Text { text }) => before.push_str(&text),
+            (_, node) => frame.children.push(node),
         }
     }
 

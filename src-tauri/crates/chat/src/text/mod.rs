@@ -77,7 +77,7 @@ pub fn one_line(body: &str, max: usize) -> String {
         if names::is_trick(letter) {
             continue;
         }
-        if letters >= max {
+        if letters + usize::from(gap) >= max {
             line.push('…');
             break;
         }

@@ -233,7 +233,8 @@ mod tests {
         fn any_name_is_short_and_visible(raw in any::<String>()) {
             let shown = name(&raw);
             prop_assert!(shown.chars().count() <= MAX_NAME + 1);
-            prop_assert!(!shown.chars().any(|c| is_trick(c) && c != '\u{200d}'));
+            let tricked = shown.chars().any(|letter| is_trick(letter) && letter != '\u{200d}');
+            prop_assert!(!tricked);
         }
 
         #[test]

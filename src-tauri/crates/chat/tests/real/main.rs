@@ -1,0 +1,11 @@
+//! Two and more real clients, a real Synapse. One binary, because linking takes longer than most tests.
+#![cfg(unix)]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+#![recursion_limit = "512"]
+
+mod common;
+mod conversation;
+mod damage;
+mod hostile;
+mod keys;
+mod offline;
