@@ -108,3 +108,60 @@ fn explain(error: &ClaimsVerificationError, skew: Option<Skew>) -> SignInError {
         _ => SignInError::TokenInvalid("claims"),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+    use base64::Engine as _;
+    use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn check(token: &str) -> Result<CoreIdTokenClaims, SignInError> {
+        let expected = Expected {
+            issuer: "https://a",
+            client_id: "cordee",
+            nonce: &Nonce::new("n".into()),
+            keys: CoreJsonWebKeySet::new(Vec::new()),
+            access_token: &Secret::from("access"),
+            now: SystemTime::UNIX_EPOCH + Duration::from_secs(1_000_000),
+            skew: None,
+        };
+        verify(&Secret::from(token), expected)
+    }
+
+    fn with_header(header: &str) -> String {
+        let claims = r#"{"iss":"https://a","aud":"cordee","sub":"s","nonce":"n","iat":1000000,"exp":1000300}"#;
+        let part = |text: &str| URL_SAFE_NO_PAD.encode(text);
+        format!("{}.{}.{}", part(header), part(claims), part("signature"))
+    }
+
+    #[test]
+    fn a_token_that_is_not_signed_by_the_services_own_key_pair_is_refused() {
+        for algorithm in [
+            "none", "HS256", "RS256", "ES256", "RSA-OAEP", "dir", "made up",
+        ] {
+            let header = format!(r#"{{"alg":"{algorithm}","typ":"JWT"}}"#);
+            let refused = check(&with_header(&header));
+            assert!(
+                matches!(refused, Err(SignInError::TokenInvalid(_))),
+                "{algorithm}"
+            );
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn no_token_from_outside_can_break_the_reader(
+            header in r#"\{("alg":"(RS256|ES256|none)")?,?("kid":"[a-z]{0,3}")?\}"#,
+            claims in r#"\{("exp":-?[0-9]{1,20})?,?("iat":-?[0-9]{1,20}(\.5)?)?,?("aud":\[?"c"?\]?)?\}"#,
+            garbage in ".{0,60}",
+        ) {
+            let part = |text: &str| URL_SAFE_NO_PAD.encode(text);
+            let _ = check(&format!("{}.{}.{}", part(&header), part(&claims), garbage));
+            let _ = check(&garbage);
+        }
+    }
+}

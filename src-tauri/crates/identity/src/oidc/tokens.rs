@@ -166,6 +166,7 @@ mod tests {
     #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
     use network::reqwest::StatusCode;
+    use proptest::prelude::*;
     use zeroize::Zeroizing;
 
     use super::*;
@@ -215,6 +216,13 @@ mod tests {
                 read(&answer(status, body)).unwrap_err(),
                 TokenFailure::Network(Failure::Protocol)
             );
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn no_answer_from_outside_can_break_the_reader(status in 200u16..600, body in ".{0,200}") {
+            let _ = read(&answer(status, &body));
         }
     }
 

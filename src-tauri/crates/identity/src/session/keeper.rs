@@ -70,9 +70,10 @@ impl Keeper {
         clock: Arc<dyn Clock>,
     ) -> (Self, watch::Receiver<SessionState>) {
         let schedule = Schedule::new(record.issued_at, record.lifetime);
-        let known = match schedule.usable(clock.now()) {
-            true => SessionState::Valid,
-            false => SessionState::Checking,
+        let known = if schedule.usable(clock.now()) {
+            SessionState::Valid
+        } else {
+            SessionState::Checking
         };
         let (state, watched) = watch::channel(known);
         let keeper = Self {

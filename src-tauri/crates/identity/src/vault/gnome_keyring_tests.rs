@@ -14,6 +14,22 @@ const STEP: &str = "CORDEE_KEYRING_STEP";
 const NOTE: &str = "CORDEE_KEYRING_NOTE";
 const INSIDE: &str = "vault::gnome_keyring_tests::inside";
 
+const UNLOCK_DAEMON: &str =
+    "echo secret | gnome-keyring-daemon --unlock --components=secrets >/dev/null";
+/// Ends the daemon that owns the service's name on this bus, and waits until it is gone.
+const END_DAEMON: &str = "pid=$(dbus-send --session --print-reply=literal \
+    --dest=org.freedesktop.DBus / org.freedesktop.DBus.GetConnectionUnixProcessID \
+    string:org.freedesktop.secrets | grep -o '[0-9]*$') && kill $pid && \
+    while [ -e /proc/$pid ] && ! grep -q 'State:.Z' /proc/$pid/status; do sleep 0.05; done";
+
+fn bash(script: &str) -> std::process::ExitStatus {
+    Command::new("bash")
+        .args(["-c", script])
+        .stdin(Stdio::null())
+        .status()
+        .unwrap()
+}
+
 /// How the daemon finds the person's keyring.
 enum Daemon {
     Unlocked,
@@ -26,15 +42,12 @@ enum Daemon {
 /// Runs `step` in a new session whose files are in `home`.
 fn session(home: &Path, daemon: &Daemon, step: &str) {
     let run = tempfile::tempdir().unwrap();
-    let script = match daemon {
-        Daemon::Unlocked => {
-            "echo secret | gnome-keyring-daemon --unlock --components=secrets >/dev/null; exec \"$0\" \"$@\""
-        }
-        Daemon::Locked => {
-            "gnome-keyring-daemon --start --components=secrets >/dev/null; exec \"$0\" \"$@\""
-        }
-        Daemon::None => "exec \"$0\" \"$@\"",
+    let before = match daemon {
+        Daemon::Unlocked => UNLOCK_DAEMON,
+        Daemon::Locked => "gnome-keyring-daemon --start --components=secrets >/dev/null",
+        Daemon::None => "true",
     };
+    let script = format!("{before}; exec \"$0\" \"$@\"");
     let mut command = Command::new("dbus-run-session");
     if matches!(daemon, Daemon::None) {
         // Nothing may be started on demand either.
@@ -46,7 +59,7 @@ fn session(home: &Path, daemon: &Daemon, step: &str) {
         command.arg(format!("--config-file={}", config.display()));
     }
     command
-        .args(["--", "bash", "-c", script])
+        .args(["--", "bash", "-c", &script])
         .arg(std::env::current_exe().unwrap());
     finish(command, home, run.path(), step);
 }
@@ -79,6 +92,12 @@ fn secrets_outlive_the_session_and_a_locked_keyring_loses_nothing() {
     session(home.path(), &Daemon::Unlocked, "read");
     session(home.path(), &Daemon::Unlocked, "delete");
     session(home.path(), &Daemon::Unlocked, "empty");
+}
+
+#[test]
+fn a_keyring_service_that_restarts_goes_unnoticed() {
+    let home = tempfile::tempdir().unwrap();
+    session(home.path(), &Daemon::Unlocked, "restart");
 }
 
 #[test]
@@ -160,6 +179,14 @@ async fn inside() {
             assert_eq!(vault.delete_all("").await, Err(VaultError::Locked));
             // There is no screen on which anybody could be asked.
             assert_eq!(vault.unlock().await, Err(VaultError::Locked));
+        }
+        "restart" => {
+            let vault = opened.unwrap();
+            vault.set("session", Secret::from("kept")).await.unwrap();
+            assert!(bash(END_DAEMON).success());
+            assert!(bash(UNLOCK_DAEMON).success());
+            assert_eq!(vault.get("session").await, Ok(Some(Secret::from("kept"))));
+            vault.set("session", Secret::from("changed")).await.unwrap();
         }
         "delete" => {
             let vault = opened.unwrap();

@@ -61,63 +61,94 @@ impl Keyring {
 
     /// Makes sure that there is a keyring and that it can be read now.
     pub fn reach_open(&mut self) -> Result<(), VaultError> {
-        let locked = self.platform()?.lock.locked();
-        match self.settle(locked)? {
-            true => {
-                self.index = None;
-                Err(VaultError::Locked)
-            }
-            false => Ok(()),
-        }
+        self.persist(Self::look)
     }
 
     pub fn unlock(&mut self) -> Result<(), VaultError> {
-        let unlocked = self.platform()?.lock.unlock();
-        self.settle(unlocked)?;
+        self.persist(|keyring| keyring.platform()?.lock.unlock())?;
         self.reach_open()
     }
 
     pub fn get(&mut self, key: &str) -> Result<Option<Secret>, VaultError> {
-        self.reach_open()?;
-        let found = self.read(key);
-        match self.settle(found)? {
-            Some(secret) => Ok(Some(secret)),
-            None => {
+        self.persist(|keyring| {
+            keyring.look()?;
+            let found = keyring.read(key)?;
+            if found.is_none() {
                 // It may have been locked between the first look and the read.
-                self.reach_open()?;
-                Ok(None)
+                keyring.look()?;
             }
-        }
+            Ok(found)
+        })
     }
 
     pub fn set(&mut self, key: &str, secret: &Secret) -> Result<(), VaultError> {
-        self.reach_open()?;
-        let written = self.remember(key).and_then(|()| self.write(key, secret));
-        self.settle(written)
+        self.persist(|keyring| {
+            keyring.look()?;
+            keyring.remember(key)?;
+            keyring.write(key, secret)
+        })
     }
 
     pub fn delete(&mut self, key: &str) -> Result<(), VaultError> {
-        self.reach_open()?;
-        let erased = self
-            .erase(key)
-            .and_then(|()| self.forget(|known| known == key));
-        self.settle(erased)
+        self.persist(|keyring| {
+            keyring.look()?;
+            keyring.erase(key)?;
+            keyring.forget(|known| known == key)
+        })
     }
 
     pub fn delete_all(&mut self, prefix: &str) -> Result<(), VaultError> {
-        self.reach_open()?;
-        let keys: Vec<String> = self
-            .index()?
-            .iter()
-            .filter(|key| key.starts_with(prefix))
-            .cloned()
-            .collect();
-        for key in &keys {
-            let erased = self.erase(key);
-            self.settle(erased)?;
+        self.persist(|keyring| {
+            keyring.look()?;
+            let known = keyring.index()?.iter();
+            let keys: Vec<String> = known
+                .filter(|key| key.starts_with(prefix))
+                .cloned()
+                .collect();
+            for key in &keys {
+                keyring.erase(key)?;
+            }
+            keyring.forget(|known| known.starts_with(prefix))
+        })
+    }
+
+    /// A keyring service that failed may have been restarted since we connected, which it shows in
+    /// many ways. So everything is tried once more on a new connection; all of it can be repeated.
+    fn persist<T>(
+        &mut self,
+        work: impl Fn(&mut Self) -> Result<T, VaultError>,
+    ) -> Result<T, VaultError> {
+        let fresh = self.platform.is_none();
+        let done = work(self);
+        match done {
+            Err(VaultError::Failed(_) | VaultError::Missing) => {
+                self.disconnect();
+                if fresh {
+                    done
+                } else {
+                    work(self).inspect_err(|_| self.disconnect())
+                }
+            }
+            Err(VaultError::Locked) => {
+                // Another program may change it meanwhile.
+                self.index = None;
+                done
+            }
+            Ok(_) => done,
         }
-        let forgotten = self.forget(|known| known.starts_with(prefix));
-        self.settle(forgotten)
+    }
+
+    fn look(&mut self) -> Result<(), VaultError> {
+        if self.platform()?.lock.locked()? {
+            Err(VaultError::Locked)
+        } else {
+            Ok(())
+        }
+    }
+
+    fn disconnect(&mut self) {
+        self.platform = None;
+        self.index = None;
     }
 
     fn platform(&mut self) -> Result<&Platform, VaultError> {
@@ -125,15 +156,6 @@ impl Keyring {
             self.platform = Some((self.connect)()?);
         }
         self.platform.as_ref().ok_or(VaultError::Missing)
-    }
-
-    /// A keyring that failed may have been restarted: the next call connects anew.
-    fn settle<T>(&mut self, result: Result<T, VaultError>) -> Result<T, VaultError> {
-        if matches!(result, Err(VaultError::Failed(_) | VaultError::Missing)) {
-            self.platform = None;
-            self.index = None;
-        }
-        result
     }
 
     fn entry(&mut self, name: &str) -> Result<Entry, VaultError> {

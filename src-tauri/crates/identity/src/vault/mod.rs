@@ -180,6 +180,10 @@ impl Vault {
         T: Send + 'static,
         F: FnOnce(&mut Keyring) -> Result<T, VaultError> + Send + 'static,
     {
+        if self.prompting.load(Ordering::Acquire) && deadline < UNLOCK_DEADLINE {
+            // The thread waits for the person; so would everybody else.
+            return Err(VaultError::Locked);
+        }
         let (reply, answer) = oneshot::channel();
         let job: Job = Box::new(move |keyring| {
             // Nobody waits any more: a write that its caller already reported as failed must not happen later.

@@ -57,15 +57,35 @@ async fn a_locked_keyring_says_locked_and_keeps_everything() {
 }
 
 #[tokio::test]
-async fn a_keyring_service_that_restarts_is_found_again() {
+async fn a_keyring_service_that_went_away_is_missing_until_it_is_back() {
     let (vault, hands) = double::vault(usize::MAX);
     vault.set("a", Secret::from("kept")).await.unwrap();
     hands.missing.store(true, Ordering::SeqCst);
-    assert!(vault.get("a").await.is_err());
+    assert_eq!(vault.get("a").await, Err(VaultError::Missing));
     assert_eq!(vault.get("a").await, Err(VaultError::Missing));
     hands.missing.store(false, Ordering::SeqCst);
     assert_eq!(vault.get("a").await, Ok(Some(Secret::from("kept"))));
     assert_eq!(hands.connections.load(Ordering::SeqCst), 2);
+}
+
+#[tokio::test]
+async fn while_the_person_is_asked_for_the_password_everybody_else_hears_locked_at_once() {
+    let (vault, hands) = double::vault(usize::MAX);
+    hands.locked.store(true, Ordering::SeqCst);
+    let (answer, question) = std::sync::mpsc::channel::<()>();
+    *hands.question.lock().unwrap() = Some(question);
+    let asking = tokio::spawn({
+        let vault = vault.clone();
+        async move { vault.unlock().await }
+    });
+    while !vault.prompting.load(Ordering::SeqCst) {
+        tokio::task::yield_now().await;
+    }
+    assert_eq!(vault.get("a").await, Err(VaultError::Locked));
+    hands.unlockable.store(true, Ordering::SeqCst);
+    answer.send(()).unwrap();
+    assert_eq!(asking.await.unwrap(), Ok(()));
+    assert_eq!(vault.get("a").await, Ok(None));
 }
 
 #[tokio::test]

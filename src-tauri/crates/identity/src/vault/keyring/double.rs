@@ -2,8 +2,9 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::mpsc::Receiver;
+use std::sync::{Arc, Mutex};
 
 use keyring_core::mock;
 
@@ -17,6 +18,8 @@ pub struct Hands {
     pub missing: Arc<AtomicBool>,
     pub unlockable: Arc<AtomicBool>,
     pub connections: Arc<AtomicUsize>,
+    /// The person's answer is awaited here.
+    pub question: Arc<Mutex<Option<Receiver<()>>>>,
 }
 
 struct SwitchedLock(Hands);
@@ -30,6 +33,9 @@ impl Lock for SwitchedLock {
     }
 
     fn unlock(&self) -> Result<(), VaultError> {
+        if let Some(question) = self.0.question.lock().unwrap().take() {
+            let _ = question.recv();
+        }
         if self.0.unlockable.load(Ordering::SeqCst) {
             self.0.locked.store(false, Ordering::SeqCst);
         }
