@@ -17,7 +17,7 @@ pub const REQUEST_DEADLINE: Duration = Duration::from_secs(30);
 /// Longest silence within a transfer.
 pub const SILENCE_DEADLINE: Duration = Duration::from_secs(30);
 /// Longest silence of a homeserver: longer than any long poll (30 s) with room for a slow answer.
-const LONG_POLL_SILENCE: Duration = Duration::from_secs(120);
+const LONG_POLL_SILENCE: Duration = Duration::from_mins(2);
 
 const MOST_REDIRECTS: usize = 5;
 

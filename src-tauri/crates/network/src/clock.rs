@@ -28,7 +28,7 @@ pub struct Skew {
 
 impl Skew {
     /// Tokens allow a little; beyond this they fail.
-    pub const TOLERATED: Duration = Duration::from_secs(120);
+    pub const TOLERATED: Duration = Duration::from_mins(2);
 
     pub fn matters(self) -> bool {
         self.seconds.unsigned_abs() > Self::TOLERATED.as_secs()

@@ -349,7 +349,7 @@ async fn speak(
 async fn until_gone(stream: &mut (impl AsyncRead + Unpin)) -> io::Result<()> {
     let gone = async { while stream.read_u8().await.is_ok() {} };
     // A bound for a client that never gives up.
-    let _ = tokio::time::timeout(Duration::from_secs(60), gone).await;
+    let _ = tokio::time::timeout(Duration::from_mins(1), gone).await;
     Ok(())
 }
 

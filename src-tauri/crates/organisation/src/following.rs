@@ -15,7 +15,7 @@ use crate::document::Document;
 use crate::shelf::Shelf;
 
 /// Between two looks at a document that was fine.
-const FRESH_FOR: Duration = Duration::from_secs(60 * 60);
+const FRESH_FOR: Duration = Duration::from_hours(1);
 const SHORTEST_RETRY: Duration = Duration::from_secs(30);
 
 /// The document in use and what is known about it.

@@ -62,17 +62,15 @@ impl Shelf {
         if kept.version != 1 || kept.address != address.without_user() {
             return None;
         }
-        match Document::parse(kept.document.as_bytes()) {
-            Ok(document) => Some(Copy {
-                document,
-                etag: kept.etag,
-                fetched_at: kept.fetched_at,
-            }),
-            Err(_) => {
-                tracing::warn!("The last good copy is no longer understood");
-                None
-            }
-        }
+        let Ok(document) = Document::parse(kept.document.as_bytes()) else {
+            tracing::warn!("The last good copy is no longer understood");
+            return None;
+        };
+        Some(Copy {
+            document,
+            etag: kept.etag,
+            fetched_at: kept.fetched_at,
+        })
     }
 
     /// Whole or not at all: written beside, then moved into place.

@@ -14,7 +14,7 @@ use super::{Watchlist, Wish, changes, probe, wake};
 use crate::{Clients, Connection, Failure, clock};
 
 /// When nothing is due; any input ends the wait.
-const IDLE: Duration = Duration::from_secs(3600);
+const IDLE: Duration = Duration::from_hours(1);
 
 pub(super) struct Actor {
     clients: Clients,

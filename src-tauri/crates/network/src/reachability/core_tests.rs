@@ -1,4 +1,6 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+// Times here are passed in and come out unchanged, and the check is optional where it is used.
+#![allow(clippy::float_cmp, clippy::unnecessary_wraps)]
 
 use url::Url;
 

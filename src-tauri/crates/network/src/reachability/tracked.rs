@@ -16,9 +16,9 @@ use crate::{Failure, Service, ServiceState, Unreachable, Watched};
 
 const SECOND_TRY: Duration = Duration::from_secs(1);
 const SHORTEST_RETRY: Duration = Duration::from_secs(1);
-const LONGEST_RETRY: Duration = Duration::from_secs(60);
+const LONGEST_RETRY: Duration = Duration::from_mins(1);
 /// A healthy service is looked at after one to two of these.
-const HEALTHY: Duration = Duration::from_secs(60);
+const HEALTHY: Duration = Duration::from_mins(1);
 
 #[derive(Debug)]
 pub(super) struct Tracked {
