@@ -27,6 +27,7 @@ for g in $groups; do kill -s KILL -- "-$g" 2>/dev/null; done
 [ -z "$run" ] || rm -rf -- "$run"
 "#;
 
+/// Held by whoever runs servers; see [`crate::process::Crew`].
 pub struct Guard {
     shell: Mutex<Child>,
     pipe: Mutex<Option<ChildStdin>>,

@@ -56,7 +56,6 @@ pub use browser::{Browser, Gestures, Landing, Refused};
 pub use description::Description;
 pub use options::Options;
 pub use people::Person;
-pub use process::alive;
 pub use seed::Homeserver;
 pub use site::{CLIENT_ID, DOMAIN, PRIVATE_SCHEME, REDIRECT_PORTS, cache};
 
