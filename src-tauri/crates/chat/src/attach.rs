@@ -13,7 +13,7 @@ use matrix_sdk::attachment::{
 use matrix_sdk::ruma::UInt;
 use tokio::io::AsyncReadExt;
 
-use crate::chat::{Chat, Shared};
+use crate::chat::Shared;
 use crate::error::ChatError;
 use crate::media::MAX_PIXELS;
 use crate::media::header;
@@ -29,42 +29,39 @@ const DEFAULT_MAX: u64 = 50 * 1024 * 1024;
 /// Files sent by one action.
 const AT_ONCE: usize = 20;
 
-impl Chat {
+impl Shared {
     /// Sends files, each as one message, in this order. Nothing is sent when one of them cannot be.
-    pub async fn send_files(&self, room: &str, paths: Vec<PathBuf>) -> Result<(), ChatError> {
-        let room = self.shared.room(room)?;
-        let max = self.shared.max_upload().await;
-        let paths: Vec<PathBuf> = paths.into_iter().take(AT_ONCE).collect();
-        for path in &paths {
+    pub(crate) async fn send_files(&self, room: &str, paths: &[PathBuf]) -> Result<(), ChatError> {
+        let room = self.room(room)?;
+        let max = self.max_upload().await;
+        let paths = paths.get(..AT_ONCE).unwrap_or(paths);
+        for path in paths {
             let size = size_of(path).await?;
             if size > max {
                 return Err(ChatError::TooLarge { max });
             }
         }
         for path in paths {
-            let bytes = read(&path, max).await?;
-            self.shared
-                .attach(&room, &shown_name(&path), None, bytes)
-                .await?;
+            let bytes = read(path, max).await?;
+            self.attach(&room, &shown_name(path), None, bytes).await?;
         }
         Ok(())
     }
 
     /// Sends a picture or file that is in memory, for example from the clipboard.
-    pub async fn send_bytes(
+    pub(crate) async fn send_bytes(
         &self,
         room: &str,
         name: &str,
         mime: &str,
         bytes: Vec<u8>,
     ) -> Result<(), ChatError> {
-        let room = self.shared.room(room)?;
-        let max = self.shared.max_upload().await;
+        let room = self.room(room)?;
+        let max = self.max_upload().await;
         if bytes.len() as u64 > max {
             return Err(ChatError::TooLarge { max });
         }
-        self.shared
-            .attach(&room, &names::file_name(name), Some(mime), bytes)
+        self.attach(&room, &names::file_name(name), Some(mime), bytes)
             .await
     }
 }

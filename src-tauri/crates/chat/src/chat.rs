@@ -192,10 +192,12 @@ impl Chat {
     pub fn wake(&self) {
         self.shared.nudge.notify_one();
     }
+}
 
+impl Shared {
     /// The person at this screen, as the others see them.
-    pub async fn own_profile(&self) -> Person {
-        let account = self.shared.client.account();
+    pub(crate) async fn own_profile(&self) -> Person {
+        let account = self.client.account();
         let profile =
             tokio::time::timeout(Duration::from_secs(5), account.fetch_user_profile()).await;
         let (name, avatar) = match profile {
@@ -212,23 +214,23 @@ impl Chat {
             _ => (None, account.get_cached_avatar_url().await.ok().flatten()),
         };
         Person {
-            id: self.shared.own.to_string(),
-            name: names::person(name.as_deref(), self.shared.own.as_str()),
-            avatar: avatar.map(|avatar| self.shared.media.avatar(&avatar)),
+            id: self.own.to_string(),
+            name: names::person(name.as_deref(), self.own.as_str()),
+            avatar: avatar.map(|avatar| self.media.avatar(&avatar)),
             function: None,
         }
     }
 
     /// Signs out: tells the server, then deletes the local copy whatever the server said.
-    pub async fn sign_out(self) -> SignedOut {
-        let client = self.shared.client.clone();
+    pub(crate) async fn sign_out(&self) -> SignedOut {
+        let client = self.client.clone();
         let device_revoked = match tokio::time::timeout(SIGN_OUT, client.logout()).await {
             Ok(Ok(())) => true,
             // A token the server no longer knows cannot be revoked any further.
             Ok(Err(error)) => matches!(ChatError::from(error), ChatError::Revoked),
             Err(_) => false,
         };
-        let held = self.shared.finish().await;
+        let held = self.finish().await;
         SignedOut {
             device_revoked,
             wiped: held.is_some_and(Held::wipe),
@@ -236,14 +238,12 @@ impl Chat {
     }
 
     /// Ends every task and closes the store; the data stay. A second call does nothing.
-    pub async fn close(&self) {
-        if let Some(held) = self.shared.finish().await {
+    pub(crate) async fn close(&self) {
+        if let Some(held) = self.finish().await {
             held.release(true);
         }
     }
-}
 
-impl Shared {
     /// Runs a task until it is done or chat ends.
     pub(crate) fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) {
         let end = self.end.clone();

@@ -16,7 +16,7 @@ use matrix_sdk::encryption::recovery::{RecoveryError, RecoveryState};
 use matrix_sdk::encryption::secret_storage::SecretStorageError;
 use matrix_sdk::ruma::MilliSecondsSinceUnixEpoch;
 
-use crate::chat::{Chat, Shared};
+use crate::chat::Shared;
 use crate::error::ChatError;
 use crate::text::names;
 use crate::view::{Device, Recovery, milliseconds};
@@ -24,10 +24,10 @@ use crate::view::{Device, Recovery, milliseconds};
 /// Remembers over a restart that a key was shown but not confirmed.
 const UNCONFIRMED: &[u8] = b"cordee.recovery.unconfirmed";
 
-impl Chat {
+impl Shared {
     /// Makes a recovery key. It is shown once and kept nowhere on this device.
-    pub async fn recovery_create(&self) -> Result<String, ChatError> {
-        let shared = &self.shared;
+    pub(crate) async fn recovery_create(&self) -> Result<String, ChatError> {
+        let shared = self;
         shared.live()?;
         let encryption = shared.client.encryption();
         encryption.wait_for_e2ee_initialization_tasks().await;
@@ -65,37 +65,37 @@ impl Chat {
     }
 
     /// The person says that the key is kept.
-    pub async fn recovery_confirm(&self) -> Result<(), ChatError> {
-        self.shared.live()?;
-        self.shared.mark_unconfirmed(false).await?;
-        self.shared.show_recovery().await;
+    pub(crate) async fn recovery_confirm(&self) -> Result<(), ChatError> {
+        self.live()?;
+        self.mark_unconfirmed(false).await?;
+        self.show_recovery().await;
         Ok(())
     }
 
     /// Makes old messages readable on this device and lets the others trust it.
-    pub async fn recover(&self, key: &str) -> Result<(), ChatError> {
-        self.shared.live()?;
+    pub(crate) async fn recover(&self, key: &str) -> Result<(), ChatError> {
+        self.live()?;
         let key = key.trim();
         if key.is_empty() || key.len() > 1_024 {
             return Err(ChatError::RecoveryWrongKey);
         }
-        let encryption = self.shared.client.encryption();
+        let encryption = self.client.encryption();
         encryption.wait_for_e2ee_initialization_tasks().await;
         encryption
             .recovery()
             .recover(key)
             .await
             .map_err(|error| failure(&error))?;
-        self.shared.mark_unconfirmed(false).await?;
-        self.shared.show_recovery().await;
+        self.mark_unconfirmed(false).await?;
+        self.show_recovery().await;
         Ok(())
     }
 
     /// The key was lost: makes a new one. Where no device has the keys any more, old messages stay unreadable,
     /// and a server that wants a proof of who asks refuses (`Forbidden`).
-    pub async fn recovery_reset(&self) -> Result<String, ChatError> {
-        self.shared.live()?;
-        let encryption = self.shared.client.encryption();
+    pub(crate) async fn recovery_reset(&self) -> Result<String, ChatError> {
+        self.live()?;
+        let encryption = self.client.encryption();
         encryption.wait_for_e2ee_initialization_tasks().await;
         let complete = encryption
             .cross_signing_status()
@@ -115,15 +115,11 @@ impl Chat {
     }
 
     /// The devices this person is signed in on, this one first.
-    pub async fn devices(&self) -> Result<Vec<Device>, ChatError> {
-        self.shared.live()?;
-        let client = &self.shared.client;
+    pub(crate) async fn devices(&self) -> Result<Vec<Device>, ChatError> {
+        self.live()?;
+        let client = &self.client;
         let known = client.devices().await?.devices;
-        let trusted = client
-            .encryption()
-            .get_user_devices(&self.shared.own)
-            .await
-            .ok();
+        let trusted = client.encryption().get_user_devices(&self.own).await.ok();
         let mut devices: Vec<Device> = known
             .into_iter()
             .map(|device| Device {

@@ -42,9 +42,11 @@
 
 #![recursion_limit = "512"]
 
+mod api;
 mod attach;
 mod chat;
 mod encryption;
+mod engine;
 mod error;
 mod list;
 mod media;

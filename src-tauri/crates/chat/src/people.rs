@@ -7,7 +7,7 @@ use matrix_sdk::ruma::api::client::room::create_room::v3 as create_room;
 use matrix_sdk::ruma::events::InitialStateEvent;
 use matrix_sdk::ruma::events::room::encryption::RoomEncryptionEventContent;
 
-use crate::chat::{Chat, Shared};
+use crate::chat::Shared;
 use crate::error::ChatError;
 use crate::rooms::Known;
 use crate::text::names;
@@ -20,21 +20,21 @@ const MEMBERS: usize = 2_000;
 /// Longest name of a new room, in letters.
 const ROOM_NAME: usize = 120;
 
-impl Chat {
+impl Shared {
     /// People of the directory whose name or id has the term in it.
-    pub async fn people_search(&self, term: &str) -> Result<Vec<Person>, ChatError> {
-        self.shared.live()?;
+    pub(crate) async fn people_search(&self, term: &str) -> Result<Vec<Person>, ChatError> {
+        self.live()?;
         let term = term.trim();
         if term.is_empty() {
             return Ok(Vec::new());
         }
-        let found = self.shared.client.search_users(term, FOUND).await?;
+        let found = self.client.search_users(term, FOUND).await?;
         Ok(found
             .results
             .into_iter()
-            .filter(|user| user.user_id != self.shared.own)
+            .filter(|user| user.user_id != self.own)
             .map(|user| {
-                self.shared.person(
+                self.person(
                     &user.user_id,
                     user.display_name.as_deref(),
                     user.avatar_url.as_deref(),
@@ -44,8 +44,8 @@ impl Chat {
     }
 
     /// Who is in a room, by name.
-    pub async fn members(&self, room: &str) -> Result<Vec<Person>, ChatError> {
-        let room = self.shared.room(room)?;
+    pub(crate) async fn members(&self, room: &str) -> Result<Vec<Person>, ChatError> {
+        let room = self.room(room)?;
         let members = match room.members(RoomMemberships::ACTIVE).await {
             Ok(members) => members,
             // Without network, those that are known.
@@ -54,44 +54,39 @@ impl Chat {
         let mut people: Vec<Person> = members
             .iter()
             .take(MEMBERS)
-            .map(|member| {
-                self.shared
-                    .person(member.user_id(), member.display_name(), member.avatar_url())
-            })
+            .map(|member| self.person(member.user_id(), member.display_name(), member.avatar_url()))
             .collect();
         people.sort_by_cached_key(|person| (person.name.to_lowercase(), person.id.clone()));
         Ok(people)
     }
 
     /// The direct conversation with somebody: the one there is, else a new encrypted one.
-    pub async fn direct(&self, user: &str) -> Result<String, ChatError> {
-        self.shared.live()?;
+    pub(crate) async fn direct(&self, user: &str) -> Result<String, ChatError> {
+        self.live()?;
         let user = <&UserId>::try_from(user)
             .map_err(|_| ChatError::Other("a person's id is malformed"))?;
-        if let Some(room) = self.shared.client.get_dm_room(user) {
+        if let Some(room) = self.client.get_dm_room(user) {
             return Ok(room.room_id().to_string());
         }
         // Their invitation to us is the same conversation.
         let invitation =
-            self.shared.client.invited_rooms().into_iter().find(|room| {
+            self.client.invited_rooms().into_iter().find(|room| {
                 crate::rooms::direct_person(room).is_some_and(|person| person == user)
             });
         if let Some(room) = invitation {
             room.join().await?;
             return Ok(room.room_id().to_string());
         }
-        Ok(self
-            .shared
-            .client
-            .create_dm(user)
-            .await?
-            .room_id()
-            .to_string())
+        Ok(self.client.create_dm(user).await?.room_id().to_string())
     }
 
     /// A new encrypted room for some people.
-    pub async fn create_room(&self, name: &str, invite: &[String]) -> Result<String, ChatError> {
-        self.shared.live()?;
+    pub(crate) async fn create_room(
+        &self,
+        name: &str,
+        invite: &[String],
+    ) -> Result<String, ChatError> {
+        self.live()?;
         let mut request = create_room::Request::new();
         request.name = Some(name.chars().take(ROOM_NAME).collect());
         request.invite = invite
@@ -106,7 +101,6 @@ impl Chat {
             .to_raw_any(),
         ];
         Ok(self
-            .shared
             .client
             .create_room(request)
             .await?
@@ -115,16 +109,16 @@ impl Chat {
     }
 
     /// Accepts an invitation, or enters an open room.
-    pub async fn join(&self, room: &str) -> Result<(), ChatError> {
-        self.shared.live()?;
+    pub(crate) async fn join(&self, room: &str) -> Result<(), ChatError> {
+        self.live()?;
         let id = crate::chat::room_id(room)?;
-        self.shared.client.join_room_by_id(&id).await?;
+        self.client.join_room_by_id(&id).await?;
         Ok(())
     }
 
     /// Leaves a room or declines an invitation.
-    pub async fn leave(&self, room: &str) -> Result<(), ChatError> {
-        let room = self.shared.room(room)?;
+    pub(crate) async fn leave(&self, room: &str) -> Result<(), ChatError> {
+        let room = self.room(room)?;
         if room.state() != RoomState::Left {
             room.leave().await?;
         }
@@ -132,8 +126,8 @@ impl Chat {
     }
 
     /// Keeps a room at hand, or no longer.
-    pub async fn favourite(&self, room: &str, on: bool) -> Result<(), ChatError> {
-        let room = self.shared.room(room)?;
+    pub(crate) async fn favourite(&self, room: &str, on: bool) -> Result<(), ChatError> {
+        let room = self.room(room)?;
         room.set_is_favourite(on, None).await?;
         Ok(())
     }

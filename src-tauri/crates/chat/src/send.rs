@@ -11,7 +11,7 @@ use matrix_sdk::ruma::events::room::message::{
 use matrix_sdk::ruma::{EventId, OwnedEventId, OwnedUserId, UserId};
 use matrix_sdk::send_queue::{RoomSendQueueError, SendHandle};
 
-use crate::chat::{Chat, Shared};
+use crate::chat::Shared;
 use crate::error::ChatError;
 use crate::view::Draft;
 
@@ -19,12 +19,12 @@ use crate::view::Draft;
 /// by its envelope, and text inside JSON may be escaped.
 const MAX_MESSAGE: usize = 44_000;
 
-impl Chat {
+impl Shared {
     /// Puts a message into the queue. When this returns it is safe on disk.
-    pub async fn send(&self, room: &str, draft: Draft) -> Result<(), ChatError> {
-        let room = self.shared.room(room)?;
-        let content = content(&draft)?;
-        let content = match reply_to(&draft)? {
+    pub(crate) async fn send(&self, room: &str, draft: &Draft) -> Result<(), ChatError> {
+        let room = self.room(room)?;
+        let content = content(draft)?;
+        let content = match reply_to(draft)? {
             Some(event_id) => {
                 let mentions = content.mentions.clone();
                 let reply = Reply {
@@ -47,13 +47,18 @@ impl Chat {
             .send(content.into())
             .await
             .map_err(|error| queue_failure(&error))?;
-        self.shared.wake_queue(&room);
+        self.wake_queue(&room);
         Ok(())
     }
 
     /// Changes a message of one's own.
-    pub async fn edit(&self, room: &str, event_id: &str, text: &str) -> Result<(), ChatError> {
-        let room = self.shared.room(room)?;
+    pub(crate) async fn edit(
+        &self,
+        room: &str,
+        event_id: &str,
+        text: &str,
+    ) -> Result<(), ChatError> {
+        let room = self.room(room)?;
         let event_id = <&EventId>::try_from(event_id)
             .map_err(|_| ChatError::Other("an event id is malformed"))?;
         let draft = Draft {
@@ -70,39 +75,39 @@ impl Chat {
             .send(edit)
             .await
             .map_err(|error| queue_failure(&error))?;
-        self.shared.wake_queue(&room);
+        self.wake_queue(&room);
         Ok(())
     }
 
     /// Takes a message back.
-    pub async fn redact(&self, room: &str, event_id: &str) -> Result<(), ChatError> {
-        let room = self.shared.room(room)?;
+    pub(crate) async fn redact(&self, room: &str, event_id: &str) -> Result<(), ChatError> {
+        let room = self.room(room)?;
         let event_id =
             EventId::parse(event_id).map_err(|_| ChatError::Other("an event id is malformed"))?;
         room.send_queue()
             .redact(event_id, None)
             .await
             .map_err(|error| queue_failure(&error))?;
-        self.shared.wake_queue(&room);
+        self.wake_queue(&room);
         Ok(())
     }
 
     /// Tries a message again that the server refused.
-    pub async fn retry(&self, room: &str, item: &str) -> Result<(), ChatError> {
-        let room = self.shared.room(room)?;
-        let handle = self.shared.handle(&room, item).await?;
+    pub(crate) async fn retry(&self, room: &str, item: &str) -> Result<(), ChatError> {
+        let room = self.room(room)?;
+        let handle = self.handle(&room, item).await?;
         handle
             .unwedge()
             .await
             .map_err(|error| queue_failure(&error))?;
-        self.shared.wake_queue(&room);
+        self.wake_queue(&room);
         Ok(())
     }
 
     /// Drops a message that was not sent.
-    pub async fn discard(&self, room: &str, item: &str) -> Result<(), ChatError> {
-        let room = self.shared.room(room)?;
-        let handle = self.shared.handle(&room, item).await?;
+    pub(crate) async fn discard(&self, room: &str, item: &str) -> Result<(), ChatError> {
+        let room = self.room(room)?;
+        let handle = self.handle(&room, item).await?;
         handle
             .abort()
             .await
@@ -111,9 +116,9 @@ impl Chat {
     }
 
     /// Tells the others in the room that one is writing, or stopped.
-    pub async fn typing(&self, room: &str, on: bool) -> Result<(), ChatError> {
-        let room = self.shared.room(room)?;
-        if self.shared.is_live() {
+    pub(crate) async fn set_typing(&self, room: &str, on: bool) -> Result<(), ChatError> {
+        let room = self.room(room)?;
+        if self.is_live() {
             room.typing_notice(on).await?;
         }
         Ok(())

@@ -70,115 +70,87 @@ pub fn sso_url(homeserver: &Url, provider: Option<&str>, redirect: &Url) -> Url 
     url
 }
 
-impl Chat {
-    /// Signs in with the token of a browser trip. It can be used once.
-    pub async fn sign_in_token(
-        homeserver: &Url,
-        token: &str,
-        setup: Setup,
-    ) -> Result<Self, ChatError> {
-        Self::sign_in(homeserver, setup, Way::Token(token)).await
+/// Opens what is on this device. No request is made before it returns.
+pub(crate) async fn restore(session_json: &str, setup: Setup) -> Result<Chat, ChatError> {
+    let saved: Saved = serde_json::from_str(session_json).map_err(|_| ChatError::NotSignedIn)?;
+    if !setup.store.exists() {
+        // The keys of the device are gone. Going on with new ones under the same device would make it
+        // unreadable for everybody else.
+        return Err(ChatError::StoreCorrupt);
     }
-
-    /// Signs in where the organisation has no browser sign-in.
-    pub async fn sign_in_password(
-        homeserver: &Url,
-        user: &str,
-        password: &str,
-        setup: Setup,
-    ) -> Result<Self, ChatError> {
-        Self::sign_in(homeserver, setup, Way::Password(user, password)).await
-    }
-
-    /// Opens what is on this device. No request is made before it returns.
-    pub async fn restore(session_json: &str, setup: Setup) -> Result<Self, ChatError> {
-        let saved: Saved =
-            serde_json::from_str(session_json).map_err(|_| ChatError::NotSignedIn)?;
-        if !setup.store.exists() {
-            // The keys of the device are gone. Going on with new ones under the same device would make it
-            // unreadable for everybody else.
-            return Err(ChatError::StoreCorrupt);
-        }
-        let mut reset = false;
-        loop {
-            let opened = setup.store.open().await?;
-            reset |= opened.reset;
-            let (client, held) = client_on(&saved.homeserver, &setup, opened).await?;
-            match client
-                .matrix_auth()
-                .restore_session(saved.session.clone(), RoomLoadSettings::default())
-                .await
-            {
-                Ok(()) => return Self::assemble(client, held, setup, reset).await,
-                Err(error) => {
-                    let keys = is_about_keys(&error);
-                    let cause = ChatError::of(&error, ChatError::StoreCorrupt);
-                    tracing::warn!(keys, "The stored session cannot be read");
-                    let _ = client.pause().await;
-                    drop(client);
-                    held.release(false);
-                    if !matches!(cause, ChatError::StoreCorrupt) {
-                        return Err(cause);
-                    }
-                    if keys || reset {
-                        setup.store.set_aside_whole();
-                        return Err(ChatError::StoreCorrupt);
-                    }
-                    setup.store.forget_rooms()?;
-                    reset = true;
-                }
-            }
-        }
-    }
-
-    async fn sign_in(homeserver: &Url, setup: Setup, way: Way<'_>) -> Result<Self, ChatError> {
-        first_answer(&setup.http, homeserver).await?;
-        // A new sign-in is a new device, the keys of an old one cannot be used for it.
-        let previous = Previous::put_away(&setup.store)?;
-        match Self::sign_in_fresh(homeserver, setup, way).await {
-            Ok(chat) => {
-                previous.delete();
-                Ok(chat)
-            }
-            Err(error) => {
-                previous.put_back();
-                Err(error)
-            }
-        }
-    }
-
-    async fn sign_in_fresh(
-        homeserver: &Url,
-        setup: Setup,
-        way: Way<'_>,
-    ) -> Result<Self, ChatError> {
+    let mut reset = false;
+    loop {
         let opened = setup.store.open().await?;
-        let (client, held) = client_on(homeserver, &setup, opened).await?;
-        let auth = client.matrix_auth();
-        let login = match way {
-            Way::Token(token) => auth.login_token(token),
-            Way::Password(user, password) => auth.login_username(user, password),
-        };
-        let outcome = login
-            .initial_device_display_name(&setup.device_name)
-            .send()
-            .await;
-        if let Err(error) = outcome {
-            let _ = client.pause().await;
-            drop(client);
-            held.wipe();
-            return Err(match (ChatError::from(error), way) {
-                (ChatError::Forbidden | ChatError::Revoked, Way::Password(..)) => {
-                    ChatError::WrongPassword
+        reset |= opened.reset;
+        let (client, held) = client_on(&saved.homeserver, &setup, opened).await?;
+        match client
+            .matrix_auth()
+            .restore_session(saved.session.clone(), RoomLoadSettings::default())
+            .await
+        {
+            Ok(()) => return Chat::assemble(client, held, setup, reset).await,
+            Err(error) => {
+                let keys = is_about_keys(&error);
+                let cause = ChatError::of(&error, ChatError::StoreCorrupt);
+                tracing::warn!(keys, "The stored session cannot be read");
+                let _ = client.pause().await;
+                drop(client);
+                held.release(false);
+                if !matches!(cause, ChatError::StoreCorrupt) {
+                    return Err(cause);
                 }
-                (ChatError::Forbidden | ChatError::Revoked, Way::Token(_)) => {
-                    ChatError::TokenRefused
+                if keys || reset {
+                    setup.store.set_aside_whole();
+                    return Err(ChatError::StoreCorrupt);
                 }
-                (error, _) => error,
-            });
+                setup.store.forget_rooms()?;
+                reset = true;
+            }
         }
-        Self::assemble(client, held, setup, false).await
     }
+}
+
+pub(crate) async fn sign_in(homeserver: &Url, setup: Setup, way: Way) -> Result<Chat, ChatError> {
+    first_answer(&setup.http, homeserver).await?;
+    // A new sign-in is a new device, the keys of an old one cannot be used for it.
+    let previous = Previous::put_away(&setup.store)?;
+    match sign_in_fresh(homeserver, setup, way).await {
+        Ok(chat) => {
+            previous.delete();
+            Ok(chat)
+        }
+        Err(error) => {
+            previous.put_back();
+            Err(error)
+        }
+    }
+}
+
+async fn sign_in_fresh(homeserver: &Url, setup: Setup, way: Way) -> Result<Chat, ChatError> {
+    let opened = setup.store.open().await?;
+    let (client, held) = client_on(homeserver, &setup, opened).await?;
+    let auth = client.matrix_auth();
+    let login = match &way {
+        Way::Token(token) => auth.login_token(token),
+        Way::Password(user, password) => auth.login_username(user, password),
+    };
+    let outcome = login
+        .initial_device_display_name(&setup.device_name)
+        .send()
+        .await;
+    if let Err(error) = outcome {
+        let _ = client.pause().await;
+        drop(client);
+        held.wipe();
+        return Err(match (ChatError::from(error), way) {
+            (ChatError::Forbidden | ChatError::Revoked, Way::Password(..)) => {
+                ChatError::WrongPassword
+            }
+            (ChatError::Forbidden | ChatError::Revoked, Way::Token(_)) => ChatError::TokenRefused,
+            (error, _) => error,
+        });
+    }
+    Chat::assemble(client, held, setup, false).await
 }
 
 /// The session as it is kept.
@@ -191,10 +163,10 @@ pub(crate) fn saved(client: &Client) -> Option<String> {
     .ok()
 }
 
-#[derive(Clone, Copy)]
-enum Way<'a> {
-    Token(&'a str),
-    Password(&'a str, &'a str),
+/// What a person signs in with.
+pub(crate) enum Way {
+    Token(String),
+    Password(String, String),
 }
 
 /// Asks the server before anything is written: a wrong certificate or no network is said at once.

@@ -20,7 +20,7 @@ use rand::Rng;
 use tokio::sync::Semaphore;
 
 use crate::attach;
-use crate::chat::Chat;
+use crate::chat::Shared;
 use crate::error::ChatError;
 use crate::store::io_failure;
 
@@ -205,22 +205,21 @@ impl State {
     }
 }
 
-impl Chat {
+impl Shared {
     /// The picture behind a token. Anything that is not a picture, or too large to be shown, is not available.
-    pub async fn media(&self, token: &str, variant: Variant) -> Result<MediaBytes, ChatError> {
-        self.shared.live()?;
-        let entry = self
-            .shared
-            .media
-            .entry(token)
-            .ok_or(ChatError::MediaUnavailable)?;
+    pub(crate) async fn media_bytes(
+        &self,
+        token: &str,
+        variant: Variant,
+    ) -> Result<MediaBytes, ChatError> {
+        self.live()?;
+        let entry = self.media.entry(token).ok_or(ChatError::MediaUnavailable)?;
         if variant == Variant::Thumb
-            && let Some(small) = self.shared.media.small(token)
+            && let Some(small) = self.media.small(token)
         {
             return Ok(small);
         }
         let _turn = self
-            .shared
             .media
             .turns
             .acquire()
@@ -233,19 +232,15 @@ impl Chat {
             .await
             .map_err(|_| ChatError::MediaUnavailable)??;
         if variant == Variant::Thumb {
-            self.shared.media.keep_small(token, &shown);
+            self.media.keep_small(token, &shown);
         }
         Ok(shown)
     }
 
     /// Saves an attachment as it was sent. The file appears under its name only when it is complete.
-    pub async fn save_media(&self, token: &str, to: &Path) -> Result<(), ChatError> {
-        self.shared.live()?;
-        let entry = self
-            .shared
-            .media
-            .entry(token)
-            .ok_or(ChatError::MediaUnavailable)?;
+    pub(crate) async fn save_media(&self, token: &str, to: &Path) -> Result<(), ChatError> {
+        self.live()?;
+        let entry = self.media.entry(token).ok_or(ChatError::MediaUnavailable)?;
         let bytes = self.bytes_of(&entry, Variant::Full).await?;
         let to = to.to_path_buf();
         tokio::task::spawn_blocking(move || save(&bytes, &to))
@@ -291,8 +286,7 @@ impl Chat {
 
     async fn fetch(&self, source: MediaSource, format: MediaFormat) -> Result<Vec<u8>, ChatError> {
         let request = MediaRequestParameters { source, format };
-        self.shared
-            .client
+        self.client
             .media()
             .get_media_content(&request, true)
             .await

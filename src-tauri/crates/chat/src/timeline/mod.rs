@@ -27,7 +27,7 @@ use matrix_sdk_ui::timeline::{
 use tokio::sync::Notify;
 use tokio_util::sync::{CancellationToken, DropGuard};
 
-use crate::chat::{Chat, Shared};
+use crate::chat::Shared;
 use crate::error::ChatError;
 use crate::list::Shown;
 use crate::view::{Item, ListDiff, Room, Typing};
@@ -90,10 +90,13 @@ pub(crate) struct Conversation {
     _task: DropGuard,
 }
 
-impl Chat {
+impl Shared {
     /// Opens a room's conversation. One that was open a moment ago is there at once.
-    pub async fn open_timeline(&self, room: &str) -> Result<OpenTimeline, ChatError> {
-        let shared = &self.shared;
+    pub(crate) async fn open_timeline(
+        self: &Arc<Self>,
+        room: &str,
+    ) -> Result<OpenTimeline, ChatError> {
+        let shared = self;
         let room = shared.room(room)?;
         let conversation = shared.timelines.conversation(shared, &room).await?;
         let id = shared.timelines.next.fetch_add(1, Ordering::Relaxed) + 1;
@@ -131,25 +134,25 @@ impl Chat {
     }
 
     /// Fetches older messages. True when there are none before those that are shown.
-    pub async fn timeline_back(&self, id: u32) -> Result<bool, ChatError> {
-        self.shared.live()?;
-        let conversation = self.shared.timelines.of(id).ok_or(ChatError::RoomUnknown)?;
+    pub(crate) async fn timeline_back(&self, id: u32) -> Result<bool, ChatError> {
+        self.live()?;
+        let conversation = self.timelines.of(id).ok_or(ChatError::RoomUnknown)?;
         conversation.back().await
     }
 
     /// The view is gone. The last few conversations stay ready.
-    pub fn timeline_close(&self, id: u32) {
-        self.shared.timelines.lock().open.remove(&id);
-        self.shared.timelines.trim();
+    pub(crate) fn timeline_close(&self, id: u32) {
+        self.timelines.lock().open.remove(&id);
+        self.timelines.trim();
     }
 
     /// Everything in the room is read: for others (receipt), for one's other devices (marker), and by hand.
-    pub async fn mark_read(&self, room: &str) -> Result<(), ChatError> {
-        let room = self.shared.room(room)?;
+    pub(crate) async fn mark_read(&self, room: &str) -> Result<(), ChatError> {
+        let room = self.room(room)?;
         if room.is_marked_unread() {
             room.set_unread_flag(false).await?;
         }
-        match self.shared.timelines.warm(room.room_id()) {
+        match self.timelines.warm(room.room_id()) {
             Some(conversation) => {
                 if let Some(latest) = conversation.timeline.latest_event_id().await {
                     let receipts = Receipts::new()
