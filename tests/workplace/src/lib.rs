@@ -125,7 +125,9 @@ impl Workplace {
             services.push(Arc::new(sms::Sms::new(&site, guard.clone())));
             services.push(Arc::new(oidc::Oidc::new(&site, guard.clone())));
         }
-        services.push(Arc::new(synapse::Synapse::new(&site, guard.clone())));
+        if site.options.chat {
+            services.push(Arc::new(synapse::Synapse::new(&site, guard.clone())));
+        }
         let workplace = Self { site: Arc::new(site), front, services, guard, started };
         for service in &workplace.services {
             service.install().with_context(|| format!("{} cannot be installed", service.name()))?;

@@ -39,6 +39,9 @@ struct Up {
     /// Return when everything is healthy; `down` ends it
     #[arg(long)]
     detach: bool,
+    /// Start these alone, and what they need: oidc, synapse (the organisation's document is always there)
+    #[arg(long, value_delimiter = ',')]
+    only: Option<Vec<String>>,
     /// Without the sign-in portal: people sign in to chat with a password
     #[arg(long)]
     no_oidc: bool,
@@ -84,13 +87,21 @@ fn place(json: Option<PathBuf>) -> anyhow::Result<PathBuf> {
 }
 
 fn hold(up: &Up) -> anyhow::Result<()> {
+    let known = ["organisation", "sms", "oidc", "synapse"];
+    if let Some(other) = up.only.iter().flatten().find(|name| !known.contains(&name.as_str())) {
+        anyhow::bail!("There is no service {other}. There are {}.", known.join(", "));
+    }
     let file = place(up.json.clone())?;
     if let Some(running) = running(&file) {
         anyhow::bail!("A workplace already runs at {} (see {}).", running.organisation, file.display());
     }
     tokio::runtime::Runtime::new()?.block_on(async {
+        let wanted = |names: &[&str]| {
+            up.only.as_ref().is_none_or(|only| only.iter().any(|name| names.contains(&name.as_str())))
+        };
         let options = workplace::Options {
-            identity: !up.no_oidc,
+            identity: !up.no_oidc && wanted(&["oidc", "sms"]),
+            chat: wanted(&["synapse"]),
             people: up.people.max(2),
             rooms: up.rooms,
             long_room: up.long_room,

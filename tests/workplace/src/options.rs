@@ -9,6 +9,8 @@ pub struct Options {
     /// Start the sign-in portal with its SMS step. Without it people sign in to chat with a password, and the
     /// organisation's document names no identity service.
     pub identity: bool,
+    /// Start chat with its people and rooms.
+    pub chat: bool,
     /// How many people work here. The first 40 are written by hand, the others are made up from lists of names.
     pub people: usize,
     /// How many named rooms Camille is in. The first 12 have conversations; the others a name and one last message.
@@ -31,6 +33,7 @@ impl Default for Options {
     fn default() -> Self {
         Self {
             identity: true,
+            chat: true,
             people: 40,
             rooms: 12,
             long_room: 0,

@@ -31,10 +31,12 @@ pub fn document(site: &Site) -> Value {
         "domain": site.organisation(),
         "help": "Poste 4040, jour et nuit",
         "accent": "#0b6e75",
-        "chat": { "homeserver": site.homeserver() },
         "internalDomains": [DOMAIN],
         "connectivityCheck": { "url": format!("http://{DOMAIN}:{}/alive", site.ports.plain), "status": 204 },
     });
+    if site.options.chat {
+        document["chat"] = json!({ "homeserver": site.homeserver() });
+    }
     if site.options.identity {
         document["identity"] = json!({
             "issuer": site.issuer(),
@@ -44,7 +46,9 @@ pub fn document(site: &Site) -> Value {
             "scopes": ["openid", "profile", "email", "offline_access"],
             "secondFactor": "sms",
         });
-        document["chat"]["identityProvider"] = json!(synapse::IDENTITY_PROVIDER);
+        if site.options.chat {
+            document["chat"]["identityProvider"] = json!(synapse::IDENTITY_PROVIDER);
+        }
     }
     document
 }
@@ -67,7 +71,9 @@ impl Service for Organisation {
         let known = pages(site).join(".well-known");
         let show = |name: &str, value: &Value| write(&known.join(name), serde_json::to_vec_pretty(value)?);
         show("cordee", &document(site))?;
-        show("matrix/client", &json!({ "m.homeserver": { "base_url": site.homeserver() } }))?;
+        if site.options.chat {
+            show("matrix/client", &json!({ "m.homeserver": { "base_url": site.homeserver() } }))?;
+        }
         if site.options.identity {
             show(
                 "webfinger",
