@@ -27,11 +27,7 @@ impl Arguments {
 /// Checks an organisation's document; prints findings, exit code 1 if one is an error.
 pub fn lint(source: &str) -> ExitCode {
     network::install_crypto_provider();
-    let Ok(runtime) = tokio::runtime::Builder::new_current_thread().enable_all().build() else {
-        return ExitCode::FAILURE;
-    };
-    let code = runtime.block_on(organisation::lint::run(source, &mut std::io::stdout()));
-    ExitCode::from(code)
+    ExitCode::from(organisation::lint::run(source, &mut std::io::stdout()))
 }
 
 /// Prints the version and the commit it was built from.

@@ -2,7 +2,7 @@
 
 use std::{fmt::Write as _, io::Read as _, path::Path};
 
-use network::reachability::{Connection, ServiceState};
+use network::{Connection, ServiceState};
 
 /// Last lines of the log that go along, in bytes.
 const LOG_TAIL: u64 = 16 * 1024;

@@ -25,9 +25,9 @@ pub struct Navigate {
 pub struct SessionChanged(pub crate::session::Session);
 
 #[derive(Clone, Debug, Serialize, Deserialize, Type, Event)]
-pub struct ConnectionChanged(pub network::reachability::Connection);
+pub struct ConnectionChanged(pub network::Connection);
 
-#[derive(Clone, Debug, Serialize, Deserialize, Type, Event)]
+#[derive(Clone, Debug, Serialize, Type, Event)]
 pub struct ChatStatusChanged(pub chat::ChatStatus);
 
 /// Who is writing in a room, by name.

@@ -6,6 +6,8 @@
 //!
 //! Start: the account is restored on the runtime's threads while the webview starts, because both
 //! take a few hundred milliseconds and neither needs the other.
+// The futures of the chat SDK nest deeply.
+#![recursion_limit = "256"]
 #![allow(clippy::needless_pass_by_value, reason = "Tauri hands commands their arguments by value")]
 #![allow(clippy::unused_async, reason = "commands are async so that none runs on the window's thread")]
 
@@ -54,7 +56,7 @@ pub fn run(link: Option<String>) -> ExitCode {
     let (policy, policy_problem) = match organisation::Policy::load(&organisation::PolicyPlaces::of_this_system()) {
         Ok(policy) => (policy, None),
         // A broken policy must not be read as "no policy": nothing is connected, and the window says why.
-        Err(error) => (organisation::Policy::default(), Some(error.problem())),
+        Err(error) => (organisation::Policy::default(), Some(session::unreadable(&error))),
     };
     let preferences = Arc::new(Preferences::open(&folders.settings(), policy.settings.clone()));
     let office = Office::new(folders.clone(), policy, Arc::clone(&preferences), Box::new(open_in_browser));

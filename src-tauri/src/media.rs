@@ -27,7 +27,7 @@ pub fn answer(context: UriSchemeContext<'_, Wry>, request: Request<Vec<u8>>, res
                 .header(header::CONTENT_TYPE, media.mime)
                 .header(header::CACHE_CONTROL, "private, max-age=31536000, immutable")
                 .header(header::X_CONTENT_TYPE_OPTIONS, "nosniff")
-                .body(media.bytes),
+                .body(media.bytes.to_vec()),
             None => Response::builder().status(StatusCode::NOT_FOUND).body(Vec::new()),
         };
         if let Ok(response) = response {

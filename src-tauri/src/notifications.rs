@@ -50,12 +50,16 @@ impl Shown {
 pub fn start(app: &AppHandle) {
     app.manage(Shown::default());
     let handle = app.clone();
-    app.notification().on_action(move |performed| {
+    let listening = app.notification().on_action(move |performed| {
         window::show(&handle);
-        if let Some(room) = handle.state::<Shown>().room(performed.notification.id()) {
+        let shown = performed.notification();
+        if let Some(room) = shown.and_then(|shown| handle.state::<Shown>().room(shown.id())) {
             let _ = Navigate { place: Place::Chat, room: Some(room) }.emit(&handle);
         }
     });
+    if let Err(error) = listening {
+        tracing::warn!(%error, "clicks on notifications lead nowhere");
+    }
 }
 
 /// Shows `notice`, unless the person asked for quiet or already looks at that room.

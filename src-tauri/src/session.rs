@@ -17,8 +17,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use chat::Chat;
 use identity::{Control, Pages, Phase, SecondLeg, SignIn, SystemClock, Vault};
-use network::{Clients, reachability::{Connection, Reachability}};
-use organisation::{Address, Document, Policy, Shelf};
+use network::{Clients, Connection, Reachability};
+use organisation::{Address, Current, Following, Policy, Shelf};
 use problem::{Problem, Retry};
 use tokio::sync::watch;
 use url::Url;
@@ -64,7 +64,7 @@ impl Office {
         preferences: Arc<Preferences>,
         open_browser: Box<OpenBrowser>,
     ) -> Result<Arc<Self>, Problem> {
-        let trust = policy.trust().map_err(|error| error.problem())?;
+        let trust = policy.trust().map_err(|error| unreadable(&error))?;
         let clients = Clients::new(&trust).map_err(|_| Problem::internal("http clients"))?;
         let reachability = Reachability::start(clients.clone());
         Ok(Arc::new(Self {
@@ -116,20 +116,8 @@ impl Office {
     /// What answers for `address`; the last good copy when the address gives nothing usable now.
     pub async fn find_organisation(&self, address: &str) -> Result<OrganisationSummary, Problem> {
         let address = Address::parse(address).map_err(|error| error.problem())?;
-        match organisation::discover(&address, &self.clients).await {
-            Ok(found) => Ok(OrganisationSummary::of(&address, &found.document)),
-            Err(error) => {
-                let problem = error.problem();
-                match self.shelf().read(&address) {
-                    Some(kept) => Ok(OrganisationSummary {
-                        stale: true,
-                        problem: Some(problem),
-                        ..OrganisationSummary::of(&address, &kept.document)
-                    }),
-                    None => Err(problem),
-                }
-            }
-        }
+        let (_, current) = self.follow(&address).await?;
+        Ok(current.organisation())
     }
 
     /// Comes back to the account of the last run, without waiting for any network.
@@ -161,7 +149,8 @@ impl Office {
         let chat = Chat::restore(saved, self.chat_setup(&address, *key)).await?;
         let identity =
             remembered.map(|remembered| remembered.resume(self.clients.clone(), vault, Arc::new(SystemClock)));
-        Ok(Some(Desk::new(address, identity, chat)))
+        let following = Following::start(&address, self.clients.clone(), self.shelf());
+        Ok(Some(Desk::new(address, following, identity, chat)))
     }
 
     /// Begins a sign-in for `address`; what follows shows in [`Office::session`].
@@ -169,26 +158,27 @@ impl Office {
         office.cancel_sign_in();
         let typed = address.to_owned();
         let address = Address::parse(address).map_err(|error| error.problem())?;
-        let document = office.document_of(&address).await?;
-        let (Some(identity), Some(chat)) = (document.identity.clone(), document.chat.clone()) else {
+        let (following, current) = office.follow(&address).await?;
+        let (Some(identity), Some(chat)) = (current.document.identity.clone(), current.document.chat.clone()) else {
             return Err(Problem::new("organisation.badDocument", Retry::Permanent).with("place", "/identity"));
         };
-        let summary = OrganisationSummary::of(&address, &document);
+        let summary = current.organisation();
         let vault = office.vault().await?;
         let opener = Arc::clone(office);
         let homeserver = chat.homeserver.clone();
+        let second_homeserver = homeserver.clone();
         let attempt = SignIn {
-            organisation: address.authority(),
+            organisation: address.domain(),
             identity,
             clients: office.clients.clone(),
             vault,
             clock: Arc::new(SystemClock),
             pages: Pages::in_language(words::code(&office.preferences.view())),
-            open_browser: Box::new(move |url| {
+            open_browser: Arc::new(move |url| {
                 if (opener.open_browser)(url) { Ok(()) } else { Err(identity::BrowserUnavailable) }
             }),
             second_leg: Some(SecondLeg::new(move |back: Url| {
-                chat::sso_url(&homeserver, chat.identity_provider.as_deref(), &back)
+                chat::sso_url(&second_homeserver, chat.identity_provider.as_deref(), &back)
             })),
         }
         .begin();
@@ -216,7 +206,7 @@ impl Office {
             let finished = match done {
                 Ok(signed_in) => {
                     this.session.send_replace(Session::Completing { organisation: summary });
-                    this.complete(&address, &document, signed_in).await
+                    this.complete(&address, following, &homeserver, signed_in).await
                 }
                 Err(error) => Err(error.problem()),
             };
@@ -239,17 +229,17 @@ impl Office {
         office.cancel_sign_in();
         let typed = address.to_owned();
         let address = Address::parse(address).map_err(|error| error.problem())?;
-        let document = office.document_of(&address).await?;
-        let chat_at = document.chat.clone().ok_or_else(|| Problem::new("organisation.notFound", Retry::Permanent))?;
+        let (following, current) = office.follow(&address).await?;
+        let chat_at = current.document.chat.clone().ok_or_else(|| Problem::new("organisation.notFound", Retry::Permanent))?;
         let vault = office.vault().await?;
-        let summary = OrganisationSummary::of(&address, &document);
+        let summary = current.organisation();
         office.session.send_replace(Session::Completing { organisation: summary });
         let signed_in = async {
             let key = vault.store_key(account::STORE).await?;
             let setup = office.chat_setup(&address, *key);
             let chat = Chat::sign_in_password(&chat_at.homeserver, user, password, setup).await?;
             office.remember(&vault, &address, &chat).await?;
-            Ok::<_, Problem>(Desk::new(address, None, chat))
+            Ok::<_, Problem>(Desk::new(address, following, None, chat))
         };
         match signed_in.await {
             Ok(desk) => {
@@ -316,7 +306,10 @@ impl Office {
         let forgotten = vault.delete(account::CHAT_SESSION).await.is_ok()
             && vault.delete_store_key(account::STORE).await.is_ok()
             && Account::forget(&office.folders.current_account());
-        office.leave_signed_out(Some(format!("@{}", desk.address().authority())), None);
+        if let Err(error) = office.shelf().forget(desk.address()) {
+            tracing::warn!(%error, "the organisation's document stays on disk");
+        }
+        office.leave_signed_out(Some(format!("@{}", desk.address().domain())), None);
         Ok(SignOutReport { revoked: revoked && chat.device_revoked, not_revoked: left, wiped: chat.wiped && forgotten })
     }
 
@@ -335,29 +328,25 @@ impl Office {
     async fn complete(
         &self,
         address: &Address,
-        document: &Document,
+        following: Following,
+        homeserver: &Url,
         signed_in: identity::SignedIn,
     ) -> Result<Desk, Problem> {
         let vault = self.vault().await?;
         let key = vault.store_key(account::STORE).await?;
-        let homeserver = document
-            .chat
-            .as_ref()
-            .map(|chat| chat.homeserver.clone())
-            .ok_or_else(|| Problem::new("organisation.notFound", Retry::Permanent))?;
         let token = signed_in
             .second
             .get("loginToken")
             .ok_or_else(|| Problem::new("signIn.tokenInvalid", Retry::NeedsUser))?;
-        let chat = Chat::sign_in_token(&homeserver, token, self.chat_setup(address, *key)).await?;
+        let chat = Chat::sign_in_token(homeserver, token, self.chat_setup(address, *key)).await?;
         self.remember(&vault, address, &chat).await?;
-        Ok(Desk::new(address.clone(), Some(signed_in.session), chat))
+        Ok(Desk::new(address.clone(), following, Some(signed_in.session), chat))
     }
 
     async fn remember(&self, vault: &Vault, address: &Address, chat: &Chat) -> Result<(), Problem> {
         let saved = chat.session().borrow().json.clone();
         vault.set(account::CHAT_SESSION, saved.into()).await?;
-        Account { organisation: address.authority() }
+        Account { organisation: address.domain() }
             .write(&self.folders.current_account())
             .map_err(|_| Problem::new("chat.diskFull", Retry::NeedsUser))
     }
@@ -373,17 +362,11 @@ impl Office {
         };
         let desk = Arc::new(desk);
         let me = Me::of(&desk).await;
-        let summary = office
-            .shelf()
-            .read(desk.address())
-            .map_or_else(|| desk::nameless(desk.address()), |kept| OrganisationSummary::of(desk.address(), &kept.document));
-        office.session.send_replace(Session::SignedIn { me, organisation: summary, problem: None });
+        office.session.send_replace(Session::SignedIn { me, organisation: desk.organisation(), problem: None });
         office.desk.send_replace(Some(Arc::clone(&desk)));
         desk.start(desk::Surroundings {
             session: office.session.clone(),
             reachability: office.reachability.clone(),
-            clients: office.clients.clone(),
-            shelf: office.shelf(),
             preferences: Arc::clone(&office.preferences),
             vault,
         });
@@ -401,17 +384,27 @@ impl Office {
     fn suggested_address(&self) -> Option<String> {
         Account::read(&self.folders.current_account())
             .map(|account| account.organisation)
-            .or_else(|| self.policy.organisation.as_ref().map(Address::authority))
+            .or_else(|| self.policy.organisation.as_ref().map(Address::domain))
             .map(|organisation| format!("@{organisation}"))
     }
 
-    async fn document_of(&self, address: &Address) -> Result<Arc<Document>, Problem> {
+    /// The document that answers for `address` now, or its last good copy with the reason.
+    async fn follow(&self, address: &Address) -> Result<(Following, Current), Problem> {
+        let (clients, shelf) = (self.clients.clone(), self.shelf());
         match organisation::discover(address, &self.clients).await {
-            Ok(found) => Ok(Arc::new(found.document)),
-            Err(error) => match self.shelf().read(address) {
-                Some(kept) => Ok(kept.document),
-                None => Err(error.problem()),
-            },
+            Ok(found) => {
+                let current = Current::found(address, &found);
+                Ok((Following::start_with(address, &found, clients, shelf), current))
+            }
+            Err(error) => {
+                let problem = error.problem();
+                let following = Following::start(address, clients, shelf);
+                let kept = following.current().borrow().clone();
+                match kept {
+                    Some(kept) => Ok((following, Current { stale: true, problem: Some(problem), ..kept })),
+                    None => Err(problem),
+                }
+            }
         }
     }
 
@@ -444,12 +437,17 @@ impl Office {
 
     fn chat_setup(&self, address: &Address, key: [u8; 32]) -> chat::Setup {
         chat::Setup {
-            store: chat::Store { folder: self.folders.chat(&address.authority()), key },
+            store: chat::Store { folder: self.folders.chat(&address.domain()), key },
             http: self.clients.matrix(),
             media_base: media::BASE.to_owned(),
             device_name: format!("Cordée ({})", std::env::consts::OS),
         }
     }
+}
+
+/// A policy that cannot be read, with its place.
+pub fn unreadable(error: &organisation::PolicyError) -> Problem {
+    Problem::new("policy.unreadable", Retry::NeedsUser).with("place", error.to_string())
 }
 
 /// The phases of a browser sign-in as the window shows them.

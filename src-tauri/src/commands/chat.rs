@@ -13,7 +13,7 @@ use base64::Engine as _;
 use chat::{ChatStatus, Device, Draft, Item, ListDiff, Person, Room};
 use futures_util::{StreamExt as _, stream::BoxStream};
 use problem::{Problem, Retry};
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 use specta::Type;
 use tauri::{AppHandle, State, ipc::Channel};
 use tauri_plugin_dialog::DialogExt as _;
@@ -74,7 +74,7 @@ impl Timelines {
 }
 
 /// A timeline that was opened; its items arrive on the channel.
-#[derive(Clone, Debug, Serialize, Deserialize, Type)]
+#[derive(Clone, Debug, Serialize, Type)]
 #[serde(rename_all = "camelCase")]
 pub struct TimelineOpened {
     pub timeline: u32,
@@ -82,7 +82,7 @@ pub struct TimelineOpened {
     pub can_write: bool,
 }
 
-#[derive(Clone, Copy, Debug, Serialize, Deserialize, Type)]
+#[derive(Clone, Copy, Debug, Serialize, Type)]
 #[serde(rename_all = "camelCase")]
 pub struct Paged {
     pub reached_start: bool,

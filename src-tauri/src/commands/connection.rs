@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use network::reachability::Connection;
+use network::Connection;
 use problem::{Problem, Retry};
 use tauri::{AppHandle, State};
 use tauri_plugin_opener::OpenerExt as _;

@@ -1,11 +1,11 @@
 //! A signed-in account: its parts, and the tasks that keep them in step.
 
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
 
 use chat::Chat;
 use identity::{SessionState, Vault};
-use network::{Clients, reachability::Reachability};
-use organisation::{Address, Following, Shelf};
+use network::Reachability;
+use organisation::{Address, Following, SignIn};
 use problem::{Problem, Retry};
 use tokio::sync::watch;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
@@ -13,12 +13,15 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use super::{OrganisationSummary, Session, account};
 use crate::settings::Preferences;
 
+/// Name of the homeserver among the watched services.
+const CHAT_SERVICE: &str = "chat";
+
 /// One account's parts.
 pub struct Desk {
     address: Address,
     identity: Option<identity::Session>,
     chat: Chat,
-    following: OnceLock<Following>,
+    following: Following,
     tasks: TaskTracker,
     ended: CancellationToken,
 }
@@ -27,19 +30,22 @@ pub struct Desk {
 pub(super) struct Surroundings {
     pub session: watch::Sender<Session>,
     pub reachability: Reachability,
-    pub clients: Clients,
-    pub shelf: Shelf,
     pub preferences: Arc<Preferences>,
     pub vault: Vault,
 }
 
 impl Desk {
-    pub(super) fn new(address: Address, identity: Option<identity::Session>, chat: Chat) -> Self {
+    pub(super) fn new(
+        address: Address,
+        following: Following,
+        identity: Option<identity::Session>,
+        chat: Chat,
+    ) -> Self {
         Self {
             address,
             identity,
             chat,
-            following: OnceLock::new(),
+            following,
             tasks: TaskTracker::new(),
             ended: CancellationToken::new(),
         }
@@ -51,6 +57,23 @@ impl Desk {
 
     pub fn chat(&self) -> &Chat {
         &self.chat
+    }
+
+    /// The organisation as the window shows it; only its domain until its document was read once.
+    pub fn organisation(&self) -> OrganisationSummary {
+        self.following.current().borrow().as_ref().map_or_else(
+            || OrganisationSummary {
+                domain: self.address.domain(),
+                name: self.address.host().to_owned(),
+                sign_in: SignIn::Browser,
+                second_factor: None,
+                help: None,
+                accent: None,
+                stale: true,
+                problem: None,
+            },
+            organisation::Current::organisation,
+        )
     }
 
     pub fn identity(&self) -> Option<&identity::Session> {
@@ -75,27 +98,20 @@ impl Desk {
     }
 
     pub(super) fn start(self: &Arc<Self>, around: Surroundings) {
-        let Surroundings { session, reachability, clients, shelf, preferences, vault } = around;
-        let following = Following::start(self.address.clone(), clients, shelf);
-        self.spawn(follow_document(following.current(), self.address.clone(), session.clone(), reachability.clone(), preferences));
-        let _ = self.following.set(following);
+        let Surroundings { session, reachability, preferences, vault } = around;
+        self.spawn(follow_document(self.following.current(), session.clone(), reachability.clone(), preferences));
         self.spawn(keep_chat_session(self.chat.session(), vault, session.clone()));
         if let Some(identity) = &self.identity {
             self.spawn(watch_identity(identity.state(), session));
         }
-        self.spawn(hurry_after_nudges(reachability, self.chat.clone(), self.identity.clone()));
+        self.spawn(report_use(reachability.clone(), self.chat.clone()));
+        self.spawn(hurry_after_nudges(reachability, Arc::clone(self)));
     }
-}
-
-/// The organisation as far as the address tells, until its document is read.
-pub(super) fn nameless(address: &Address) -> OrganisationSummary {
-    OrganisationSummary::unknown(address)
 }
 
 /// Applies every new copy of the document: services to watch, fixed settings, what the window shows.
 async fn follow_document(
     mut documents: watch::Receiver<Option<organisation::Current>>,
-    address: Address,
     session: watch::Sender<Session>,
     reachability: Reachability,
     preferences: Arc<Preferences>,
@@ -103,7 +119,7 @@ async fn follow_document(
     loop {
         let current = documents.borrow_and_update().clone();
         if let Some(current) = current {
-            reachability.set_services(current.document.watched(), current.document.portal_check(&address));
+            reachability.set_services(current.watched(), current.portal_check());
             preferences.fix_by_document(&current.document.settings);
             let summary = current.organisation();
             session.send_if_modified(|session| match session {
@@ -155,12 +171,28 @@ async fn watch_identity(mut states: watch::Receiver<SessionState>, session: watc
 }
 
 /// The computer woke up, or the network changed: everybody who waits tries now.
-async fn hurry_after_nudges(reachability: Reachability, chat: Chat, identity: Option<identity::Session>) {
+async fn hurry_after_nudges(reachability: Reachability, desk: Arc<Desk>) {
     let mut nudges = reachability.nudges();
     while nudges.changed().await.is_ok() {
-        chat.network_changed();
-        if let Some(identity) = &identity {
+        desk.chat.network_changed();
+        desk.following.refresh_now();
+        if let Some(identity) = &desk.identity {
             identity.retry_now();
+        }
+    }
+}
+
+/// Whoever uses a service knows first that it is gone, or back.
+async fn report_use(reachability: Reachability, chat: Chat) {
+    let mut statuses = chat.status();
+    loop {
+        match statuses.borrow_and_update().sync {
+            chat::Sync::Live => reachability.report_ok(CHAT_SERVICE),
+            chat::Sync::Offline | chat::Sync::Error => reachability.retry_now(Some(CHAT_SERVICE)),
+            chat::Sync::Starting => {}
+        }
+        if statuses.changed().await.is_err() {
+            return;
         }
     }
 }
