@@ -168,7 +168,7 @@ async fn the_portals_tokens_are_renewed_without_rotation_and_after_a_restart() {
     assert!(kept.is_some());
     signed_in.session.close().await;
 
-    stage.clock.advance(Duration::from_secs(3600));
+    stage.clock.advance(Duration::from_hours(1));
     let remembered = Session::remembered(&stage.vault).await.unwrap().unwrap();
     let clock = Arc::new(stage.clock.clone());
     let session = remembered.resume(stage.clients.clone(), stage.vault.clone(), clock);
@@ -242,7 +242,7 @@ async fn a_session_that_the_administrator_ended_is_revoked_and_its_data_kept() {
     let token = record.refresh_token.unwrap();
     let ended = end_portal_session(stage.workplace.run_folder(), token.expose_text().unwrap());
     assert!(ended, "the portal's session was not found");
-    stage.clock.advance(Duration::from_secs(3600));
+    stage.clock.advance(Duration::from_hours(1));
     assert_eq!(session.access_token().await, Err(TokenError::Revoked));
     assert!(matches!(
         &*session.state().borrow(),
@@ -256,7 +256,7 @@ async fn a_portal_that_is_down_is_waited_for() {
     let stage = Stage::new().await;
     let session = stage.sign_in("camille.martin").await.session;
     stage.workplace.stop("oidc").await.unwrap();
-    stage.clock.advance(Duration::from_secs(3600));
+    stage.clock.advance(Duration::from_hours(1));
     let waiting = session.access_token().await;
     stage.workplace.start("oidc").await.unwrap();
     assert!(

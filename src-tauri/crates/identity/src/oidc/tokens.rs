@@ -12,8 +12,8 @@ use crate::clock::Clock;
 use crate::secret::Secret;
 
 /// Lifetime of an access token whose service does not tell it (§5.1 only recommends `expires_in`).
-const UNTOLD_LIFETIME: Duration = Duration::from_secs(300);
-const LONGEST_LIFETIME: Duration = Duration::from_secs(30 * 24 * 3600);
+const UNTOLD_LIFETIME: Duration = Duration::from_mins(5);
+const LONGEST_LIFETIME: Duration = Duration::from_hours(30 * 24);
 
 #[derive(Debug)]
 pub struct Tokens {

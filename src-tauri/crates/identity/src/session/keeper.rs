@@ -23,7 +23,7 @@ use crate::vault::{Vault, VaultError};
 const MOST_WAITING: usize = 256;
 /// Pause between two tries to write what the keyring did not take.
 const SAVE_AGAIN: Duration = Duration::from_secs(15);
-const LONGEST_PAUSE: Duration = Duration::from_secs(3600);
+const LONGEST_PAUSE: Duration = Duration::from_hours(1);
 /// A person who signs out does not wait for a server that is gone.
 const REVOCATION_DEADLINE: Duration = Duration::from_secs(8);
 
@@ -131,6 +131,9 @@ impl Keeper {
         let now = self.clock.now();
         let renewal = if self.revoked {
             LONGEST_PAUSE
+        } else if self.record.refresh_token.is_none() {
+            // Nothing to do before its very end.
+            self.schedule.left(now).min(LONGEST_PAUSE)
         } else {
             self.schedule.sleep(now)
         };
@@ -183,20 +186,20 @@ impl Keeper {
             Outcome::Renewed { record, saved } => {
                 self.schedule = Schedule::new(record.issued_at, record.lifetime);
                 self.record = *record;
-                self.note_saved(saved);
+                self.note_saved(&saved);
                 self.state.send_replace(SessionState::Valid);
                 for reply in std::mem::take(&mut self.waiting) {
                     self.give(reply);
                 }
             }
-            Outcome::Saved(saved) => self.note_saved(saved),
+            Outcome::Saved(saved) => self.note_saved(&saved),
             Outcome::Failed(failure) => self.wait_for_network(failure),
             Outcome::Refused => self.revoke(),
         }
     }
 
-    fn note_saved(&mut self, saved: Result<(), VaultError>) {
-        if let Err(error) = &saved {
+    fn note_saved(&mut self, saved: &Result<(), VaultError>) {
+        if let Err(error) = saved {
             tracing::warn!(%error, "the renewed session is in memory only");
         }
         self.save_at = saved.is_err().then(|| self.clock.now() + SAVE_AGAIN);

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, SystemTime};
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use url::Url;
 
 use crate::oidc::claims::Claims;
@@ -26,11 +26,11 @@ pub struct Record {
     pub revocation_endpoint: Option<Url>,
     pub end_session_endpoint: Option<Url>,
     pub claims: Claims,
-    #[serde(with = "as_text")]
+    #[serde(serialize_with = "to_text", deserialize_with = "from_text")]
     pub access_token: Option<Secret>,
-    #[serde(with = "as_text")]
+    #[serde(serialize_with = "to_text", deserialize_with = "from_text")]
     pub refresh_token: Option<Secret>,
-    #[serde(with = "as_text")]
+    #[serde(serialize_with = "to_text", deserialize_with = "from_text")]
     pub id_token: Option<Secret>,
     pub issued_at: SystemTime,
     pub lifetime: Duration,
@@ -95,19 +95,12 @@ impl Record {
     }
 }
 
-mod as_text {
-    use serde::{Deserialize as _, Deserializer, Serializer};
+// The signature is serde's.
+#[allow(clippy::ref_option)]
+fn to_text<S: Serializer>(secret: &Option<Secret>, to: S) -> Result<S::Ok, S::Error> {
+    secret.as_ref().and_then(Secret::expose_text).serialize(to)
+}
 
-    use crate::secret::Secret;
-
-    pub fn serialize<S: Serializer>(secret: &Option<Secret>, to: S) -> Result<S::Ok, S::Error> {
-        match secret.as_ref().and_then(Secret::expose_text) {
-            Some(text) => to.serialize_some(text),
-            None => to.serialize_none(),
-        }
-    }
-
-    pub fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Option<Secret>, D::Error> {
-        Ok(Option::<String>::deserialize(from)?.map(Secret::from))
-    }
+fn from_text<'de, D: Deserializer<'de>>(from: D) -> Result<Option<Secret>, D::Error> {
+    Ok(Option::<String>::deserialize(from)?.map(Secret::from))
 }

@@ -3,11 +3,11 @@
 use std::time::{Duration, SystemTime};
 
 /// Longest time before its end at which a token is renewed.
-const MARGIN: Duration = Duration::from_secs(60);
+const MARGIN: Duration = Duration::from_mins(1);
 const FIRST_PAUSE: Duration = Duration::from_secs(2);
-const LONGEST_PAUSE: Duration = Duration::from_secs(300);
+const LONGEST_PAUSE: Duration = Duration::from_mins(5);
 /// The timer looks at the wall clock at least this often, because timers sleep with the computer.
-const LONGEST_SLEEP: Duration = Duration::from_secs(60);
+const LONGEST_SLEEP: Duration = Duration::from_mins(1);
 
 /// The life of one access token.
 #[derive(Debug, Clone)]
@@ -46,11 +46,18 @@ impl Schedule {
 
     /// How long to sleep before looking again.
     pub fn sleep(&self, now: SystemTime) -> Duration {
-        let renewal = self.issued_at + self.lifetime - self.margin();
-        let next = self.retry_at.map_or(renewal, |retry| retry.max(renewal));
-        next.duration_since(now)
-            .unwrap_or_default()
-            .min(LONGEST_SLEEP)
+        let renewal = self.left(now).saturating_sub(self.margin());
+        let pause = self
+            .retry_at
+            .and_then(|at| at.duration_since(now).ok())
+            .unwrap_or_default();
+        renewal.max(pause).min(LONGEST_SLEEP)
+    }
+
+    /// What is left of the token's life.
+    pub fn left(&self, now: SystemTime) -> Duration {
+        let age = now.duration_since(self.issued_at).unwrap_or_default();
+        self.lifetime.saturating_sub(age)
     }
 
     /// The network, or the server, did not let us. The pause doubles each time; `jitter` in 0..1
@@ -76,7 +83,7 @@ impl Schedule {
     }
 
     fn near_its_end(&self, now: SystemTime) -> bool {
-        now + self.margin() >= self.issued_at + self.lifetime
+        self.left(now) <= self.margin()
     }
 
     /// A tenth of short lives: a token of five minutes must not be renewed every four.
@@ -136,5 +143,12 @@ mod tests {
         assert!(schedule.due(START));
         assert!(!schedule.usable(START));
         assert!(schedule.sleep(at(1)) <= LONGEST_SLEEP);
+    }
+
+    #[test]
+    fn a_damaged_record_with_an_absurd_lifetime_breaks_nothing() {
+        let schedule = Schedule::new(at(0), Duration::MAX);
+        assert!(schedule.usable(at(90_000)) && !schedule.due(at(90_000)));
+        assert_eq!(schedule.sleep(at(90_000)), LONGEST_SLEEP);
     }
 }

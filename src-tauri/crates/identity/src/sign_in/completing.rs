@@ -14,7 +14,7 @@ use crate::oidc::tokens::{self, TokenFailure, Tokens};
 use crate::session::{Record, Session};
 
 /// The second service usually knows the person already; it may still ask for a click.
-const SECOND_LEG: Duration = Duration::from_secs(120);
+const SECOND_LEG: Duration = Duration::from_mins(2);
 
 pub async fn complete(sign_in: &SignIn, visited: Visited) -> Result<SignedIn, SignInError> {
     let Visited {
@@ -60,10 +60,10 @@ pub async fn complete(sign_in: &SignIn, visited: Visited) -> Result<SignedIn, Si
             now: clock.now(),
             skew: tokens.skew,
         };
-        let verified = id_token::verify(raw, expected)?;
-        let claims = match claims(sign_in, &provider, &tokens, verified.subject()).await? {
+        let token_claims = id_token::verify(raw, expected)?;
+        let claims = match claims(sign_in, &provider, &tokens, token_claims.subject()).await? {
             Some(claims) => claims,
-            None => Claims::of_id_token(&verified),
+            None => Claims::of_id_token(&token_claims),
         };
         Ok((tokens, claims))
     };

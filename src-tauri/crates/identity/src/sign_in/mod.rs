@@ -38,7 +38,7 @@ mod exchange;
 mod preparing;
 
 /// From the first step to the last. A person types a password and waits for an SMS in between.
-const DEADLINE: Duration = Duration::from_secs(300);
+const DEADLINE: Duration = Duration::from_mins(5);
 
 /// Nothing could be opened.
 #[derive(Debug, Clone, Copy)]

@@ -19,6 +19,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use sha2::{Digest as _, Sha256};
 use tokio::sync::{mpsc, oneshot};
 use zeroize::Zeroizing;
@@ -38,7 +40,7 @@ use keyring::{Connect, Keyring};
 /// Longest wait for one read or write. A healthy keyring answers in milliseconds.
 const DEADLINE: Duration = Duration::from_secs(15);
 /// Longest wait for a person who is asked for the keyring's password.
-const UNLOCK_DEADLINE: Duration = Duration::from_secs(300);
+const UNLOCK_DEADLINE: Duration = Duration::from_mins(5);
 /// Pause between two looks at a locked keyring, see [`Vault::unlocked`].
 const LOOK_AGAIN: Duration = Duration::from_secs(2);
 const QUEUE: usize = 32;
@@ -225,11 +227,7 @@ fn read_store_key(
 /// Names of entries are visible in the system's keyring program, so they carry no account name.
 fn store_key_name(account: &str) -> String {
     let digest = Sha256::digest(account.as_bytes());
-    let short: String = digest
-        .iter()
-        .take(8)
-        .map(|byte| format!("{byte:02x}"))
-        .collect();
+    let short = URL_SAFE_NO_PAD.encode(&digest[..9]);
     format!("store.{short}")
 }
 
