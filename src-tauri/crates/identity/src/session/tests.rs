@@ -149,8 +149,8 @@ async fn a_revoked_session_is_said_and_everything_is_kept() {
         stage.clock.advance(LIFETIME);
         assert_eq!(session.access_token().await, Err(TokenError::Revoked));
         assert_eq!(session.access_token().await, Err(TokenError::Revoked));
-        let state = session.state();
-        let SessionState::Revoked { problem } = &*state.borrow() else {
+        let watched = session.state();
+        let SessionState::Revoked { problem } = &*watched.borrow() else {
             panic!()
         };
         assert_eq!(problem.code, "signIn.revoked");
