@@ -35,8 +35,7 @@ pub enum Theme {
 
 /// Values of one person. Unknown fields of a newer version are dropped, missing ones take their default.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, Type)]
-#[serde(rename_all = "camelCase", default)]
-#[specta(inline = false)]
+#[serde(rename_all = "camelCase")]
 pub struct Settings {
     pub language: Language,
     pub theme: Theme,
@@ -44,6 +43,7 @@ pub struct Settings {
     /// Whether a notification shows the text of the message, or only who wrote.
     pub notification_content: bool,
     /// Milliseconds since the Unix epoch until which nothing is notified.
+    #[specta(type = Option<u32>)]
     pub do_not_disturb_until: Option<f64>,
     pub start_at_login: bool,
     /// Closing the window leaves Cordée in the tray, so that messages still arrive.
@@ -102,7 +102,7 @@ impl Preferences {
     /// losing a theme must never keep somebody from working.
     pub fn open(file: &Path, by_policy: BTreeMap<String, Managed>) -> Self {
         let chosen = match std::fs::read(file) {
-            Ok(bytes) => serde_json::from_slice(&bytes).unwrap_or_else(|error| {
+            Ok(bytes) => over_defaults(&bytes).unwrap_or_else(|error| {
                 tracing::warn!(line = error.line(), column = error.column(), "settings unreadable, set aside");
                 let _ = std::fs::rename(file, file.with_extension("json.damaged"));
                 Settings::default()
@@ -183,6 +183,16 @@ fn with_managed(chosen: &Settings, managed: &BTreeMap<String, Managed>) -> Setti
     settings
 }
 
+/// A file of an older version lacks fields, one of a newer version has more.
+fn over_defaults(bytes: &[u8]) -> serde_json::Result<Settings> {
+    let kept: serde_json::Map<String, serde_json::Value> = serde_json::from_slice(bytes)?;
+    let mut settings = serde_json::to_value(Settings::default())?;
+    if let serde_json::Value::Object(fields) = &mut settings {
+        fields.extend(kept);
+    }
+    serde_json::from_value(settings)
+}
+
 fn write_atomically(file: &Path, settings: &Settings) -> std::io::Result<()> {
     let written = file.with_extension("json.new");
     std::fs::write(&written, serde_json::to_vec_pretty(settings)?)?;
@@ -243,6 +253,12 @@ mod tests {
         std::fs::write(&file, b"{\"theme\": ").unwrap();
         assert_eq!(Preferences::open(&file, BTreeMap::new()).view().values, Settings::default());
         assert!(folder.path().join("settings.json.damaged").exists());
+    }
+
+    #[test]
+    fn a_file_of_another_version_keeps_what_both_know() {
+        let read = over_defaults(br#"{"theme":"dark","colour":"red"}"#).unwrap();
+        assert_eq!(read, Settings { theme: Theme::Dark, ..Settings::default() });
     }
 
     #[test]

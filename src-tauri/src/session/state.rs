@@ -50,6 +50,7 @@ pub enum Session {
     Browser {
         organisation: OrganisationSummary,
         /// Milliseconds since the Unix epoch.
+        #[specta(type = u32)]
         since: f64,
         /// For a person whose browser did not open.
         url: String,

@@ -102,7 +102,7 @@ media: string; caption: Node[] | null; tooLarge: boolean } | { type: "file"; nam
 /**  The state of the whole of chat. */
 export type ChatStatus = {
 	sync: Sync,
-	since: number | null,
+	since: number,
 	retryAt: number | null,
 	problem: Problem | null,
 	unread: number,
@@ -122,7 +122,7 @@ export type ChatStatusChanged = ChatStatus;
 export type Connection = {
 	overall: Overall,
 	/**  Since when `overall` is what it is. */
-	since: number | null,
+	since: number,
 	/**  When something last came back from a service through the whole path. */
 	verifiedAt: number | null,
 	services: Service[],
@@ -152,11 +152,11 @@ export type ElementName = "p" | "strong" | "em" | "del" | "u" | "code" | "pre" |
 "h";
 
 /**  One line of a conversation. */
-export type Item = { kind: "day"; id: string; at: number | null } | { kind: "newMarker"; id: string } | { kind: "start"; id: string } | { kind: "message"; id: string; eventId: string | null; author: Author; mine: boolean; at: number | null; body: Body; sending: Sending; edited: boolean; reply: Reply | null; 
+export type Item = { kind: "day"; id: string; at: number } | { kind: "newMarker"; id: string } | { kind: "start"; id: string } | { kind: "message"; id: string; eventId: string | null; author: Author; mine: boolean; at: number; body: Body; sending: Sending; edited: boolean; reply: Reply | null; 
 /**  Others whose last read message is this one, at most twenty of them. */
 readBy: Author[]; readByCount: number; mentionsMe: boolean; 
 /**  Sent in clear after the room was encrypted. */
-clear: boolean } | { kind: "notice"; id: string; at: number | null; author: Author; notice: RoomNotice };
+clear: boolean } | { kind: "notice"; id: string; at: number; author: Author; notice: RoomNotice };
 
 export type Language = "system" | "fr" | "nl" | "en";
 
@@ -168,7 +168,7 @@ export type LastMessage = {
 	sender: string | null,
 	kind: LastKind,
 	text: string,
-	at: number | null,
+	at: number,
 	sending: boolean,
 };
 
@@ -288,7 +288,7 @@ export type Room = {
 	person: string | null,
 	topic: string | null,
 	last: LastMessage | null,
-	at: number | null,
+	at: number,
 	unread: number,
 	mentions: number,
 	/**  Marked as unread by hand. */
@@ -327,7 +327,7 @@ export type Service = {
 	host: string,
 	status: ServiceState,
 	/**  Since when the status is of this kind. */
-	since: number | null,
+	since: number,
 	/**  The last probe or use that ended, well or not. */
 	checkedAt: number | null,
 };
@@ -347,7 +347,7 @@ address: string | null; problem: Problem | null } |
 /**  The system browser asks for password and code. */
 { state: "browser"; organisation: Organisation; 
 /**  Milliseconds since the Unix epoch. */
-since: number | null; 
+since: number; 
 /**  For a person whose browser did not open. */
 url: string } | { state: "completing"; organisation: Organisation } | 
 /**  The keyring is locked or missing. Nothing was deleted. */
@@ -359,16 +359,16 @@ export type SessionChanged = Session;
 
 /**  Values of one person. Unknown fields of a newer version are dropped, missing ones take their default. */
 export type Settings = {
-	language?: Language,
-	theme?: Theme,
-	notifications?: boolean,
+	language: Language,
+	theme: Theme,
+	notifications: boolean,
 	/**  Whether a notification shows the text of the message, or only who wrote. */
-	notificationContent?: boolean,
+	notificationContent: boolean,
 	/**  Milliseconds since the Unix epoch until which nothing is notified. */
-	doNotDisturbUntil?: number | null,
-	startAtLogin?: boolean,
+	doNotDisturbUntil: number | null,
+	startAtLogin: boolean,
 	/**  Closing the window leaves Cordée in the tray, so that messages still arrive. */
-	closeToTray?: boolean,
+	closeToTray: boolean,
 };
 
 export type SettingsChanged = SettingsView;

@@ -3,6 +3,9 @@
 //! Every time is in milliseconds since the Unix epoch, every size in bytes. Nothing here is HTML, and every
 //! name has passed [`crate::text::names`]: a view may show these values as they are.
 
+// Lines live in lists; a box around the larger ones would cost more than the space it saves.
+#![allow(clippy::large_enum_variant)]
+
 use problem::Problem;
 use serde::{Deserialize, Serialize};
 use specta::Type;
@@ -38,7 +41,9 @@ pub enum Recovery {
 #[serde(rename_all = "camelCase")]
 pub struct ChatStatus {
     pub sync: Sync,
+    #[specta(type = u32)]
     pub since: f64,
+    #[specta(type = Option<u32>)]
     pub retry_at: Option<f64>,
     pub problem: Option<Problem>,
     pub unread: u32,
@@ -71,6 +76,7 @@ pub struct LastMessage {
     pub sender: Option<String>,
     pub kind: LastKind,
     pub text: String,
+    #[specta(type = u32)]
     pub at: f64,
     pub sending: bool,
 }
@@ -83,6 +89,7 @@ pub enum RoomKind {
 }
 
 /// One line of the room list.
+#[expect(clippy::struct_excessive_bools, reason = "each is a mark of its own on the line")]
 #[derive(Clone, Debug, PartialEq, Serialize, Type)]
 #[serde(rename_all = "camelCase")]
 pub struct Room {
@@ -95,6 +102,7 @@ pub struct Room {
     pub person: Option<String>,
     pub topic: Option<String>,
     pub last: Option<LastMessage>,
+    #[specta(type = u32)]
     pub at: f64,
     pub unread: u32,
     pub mentions: u32,
@@ -203,6 +211,7 @@ pub enum Body {
     Image {
         name: String,
         mime: String,
+        #[specta(type = Option<u32>)]
         size: Option<f64>,
         width: Option<u32>,
         height: Option<u32>,
@@ -216,6 +225,7 @@ pub enum Body {
     File {
         name: String,
         mime: String,
+        #[specta(type = Option<u32>)]
         size: Option<f64>,
         media: String,
         caption: Option<Vec<Node>>,
@@ -239,7 +249,9 @@ pub enum Sending {
     /// The server acknowledged it.
     Sent,
     Sending {
+        #[specta(type = Option<u32>)]
         sent_bytes: Option<f64>,
+        #[specta(type = Option<u32>)]
         total_bytes: Option<f64>,
     },
     /// Kept on this device; leaves by itself.
@@ -293,6 +305,7 @@ pub struct RoomNotice {
 pub enum Item {
     Day {
         id: String,
+        #[specta(type = u32)]
         at: f64,
     },
     NewMarker {
@@ -306,6 +319,7 @@ pub enum Item {
         event_id: Option<String>,
         author: Author,
         mine: bool,
+        #[specta(type = u32)]
         at: f64,
         body: Body,
         sending: Sending,
@@ -320,6 +334,7 @@ pub enum Item {
     },
     Notice {
         id: String,
+        #[specta(type = u32)]
         at: f64,
         author: Author,
         notice: RoomNotice,
@@ -342,6 +357,7 @@ pub struct Device {
     pub name: Option<String>,
     pub current: bool,
     pub verified: bool,
+    #[specta(type = Option<u32>)]
     pub last_seen: Option<f64>,
     pub last_ip: Option<String>,
 }

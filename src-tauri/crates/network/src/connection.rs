@@ -8,8 +8,10 @@ use serde::{Deserialize, Serialize};
 pub struct Connection {
     pub overall: Overall,
     /// Since when `overall` is what it is.
+    #[specta(type = u32)]
     pub since: f64,
     /// When something last came back from a service through the whole path.
+    #[specta(type = Option<u32>)]
     pub verified_at: Option<f64>,
     pub services: Vec<Service>,
 }
@@ -39,8 +41,10 @@ pub struct Service {
     pub host: String,
     pub status: ServiceState,
     /// Since when the status is of this kind.
+    #[specta(type = u32)]
     pub since: f64,
     /// The last probe or use that ended, well or not.
+    #[specta(type = Option<u32>)]
     pub checked_at: Option<f64>,
 }
 
@@ -67,10 +71,12 @@ pub enum ServiceState {
     },
     Unreachable {
         reason: Unreachable,
+        #[specta(type = Option<u32>)]
         retry_at: Option<f64>,
     },
     /// Somebody answers who can't prove to be the service. Nothing was sent to it.
     WrongCertificate {
+        #[specta(type = Option<u32>)]
         retry_at: Option<f64>,
     },
 }
