@@ -3,6 +3,7 @@
 //! It is for people and for continuous integration. It must not build what it tests: `./x` has done that before.
 
 #![cfg(unix)]
+#![recursion_limit = "512"]
 #![allow(clippy::print_stdout, clippy::print_stderr)]
 
 mod check;
