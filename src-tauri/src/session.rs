@@ -128,9 +128,26 @@ impl Office {
             Ok(None) => office.leave_signed_out(office.suggested_address(), None),
             Err(problem) if problem.code.starts_with("keyring.") => {
                 office.session.send_replace(Session::Locked { problem });
+                Self::come_back_when_unlocked(office);
             }
             Err(problem) => office.leave_signed_out(office.suggested_address(), Some(problem)),
         }
+    }
+
+    /// A keyring that somebody unlocks elsewhere needs no click here.
+    fn come_back_when_unlocked(office: &Arc<Self>) {
+        let this = Arc::clone(office);
+        let task = tokio::spawn(async move {
+            let Ok(vault) = this.vault().await else { return };
+            vault.unlocked().await;
+            Self::restore_boxed(&this).await;
+        });
+        office.keep_attempt(None, task);
+    }
+
+    /// `restore` starts the wait that calls it again, so its type would contain itself.
+    fn restore_boxed(office: &Arc<Self>) -> std::pin::Pin<Box<dyn Future<Output = ()> + Send + '_>> {
+        Box::pin(Self::restore(office))
     }
 
     async fn try_restore(&self) -> Result<Option<Desk>, Problem> {
@@ -281,11 +298,11 @@ impl Office {
 
     /// Ends the session here and on the servers, then removes this account's data from the device.
     pub async fn sign_out(office: &Arc<Self>) -> Result<SignOutReport, Problem> {
+        let vault = office.vault().await?;
         let Some(desk) = office.desk.send_replace(None) else {
             return Err(Problem::new("chat.notSignedIn", Retry::NeedsUser));
         };
         desk.end_tasks().await;
-        let vault = office.vault().await?;
         let chat = desk.chat().clone().sign_out().await;
         let mut left = Vec::new();
         if !chat.device_revoked {
@@ -338,8 +355,19 @@ impl Office {
             .second
             .get("loginToken")
             .ok_or_else(|| Problem::new("signIn.tokenInvalid", Retry::NeedsUser))?;
-        let chat = Chat::sign_in_token(homeserver, token, self.chat_setup(address, *key)).await?;
-        self.remember(&vault, address, &chat).await?;
+        let entered = async {
+            let chat = Chat::sign_in_token(homeserver, token, self.chat_setup(address, *key)).await?;
+            self.remember(&vault, address, &chat).await?;
+            Ok::<_, Problem>(chat)
+        };
+        let chat = match entered.await {
+            Ok(chat) => chat,
+            Err(problem) => {
+                // Half a sign-in must not leave tokens behind that nobody uses.
+                signed_in.session.sign_out().await;
+                return Err(problem);
+            }
+        };
         Ok(Desk::new(address.clone(), following, Some(signed_in.session), chat))
     }
 

@@ -18,7 +18,7 @@ import type {
   SettingsView,
   SignOutReport,
   TimelineOpened,
-  Typing,
+  TypingChanged,
 } from "./bindings";
 
 export type {
@@ -35,7 +35,7 @@ export type {
   Me,
   Navigate,
   Node,
-  Notice,
+  RoomNotice,
   Organisation,
   Person,
   Problem,
@@ -48,7 +48,7 @@ export type {
   SettingsView,
   SignOutReport,
   TimelineOpened,
-  Typing,
+  TypingChanged,
 } from "./bindings";
 
 export type Message = Extract<Item, { kind: "message" }>;
@@ -84,7 +84,7 @@ export interface Backend {
   chat: {
     status(): Answer<ChatStatus>;
     onStatus(told: (status: ChatStatus) => void): Stop;
-    onTyping(told: (typing: Typing) => void): Stop;
+    onTyping(told: (typing: TypingChanged) => void): Stop;
     rooms(told: (diffs: ListDiff<Room>[]) => void): Answer<Stop>;
     openTimeline(room: string, told: (diffs: ListDiff<Item>[]) => void): Answer<TimelineOpened>;
     back(timeline: number): Answer<{ reachedStart: boolean }>;
@@ -92,7 +92,8 @@ export interface Backend {
     send(room: string, draft: Draft): Answer<null>;
     sendFiles(room: string, paths: string[]): Answer<null>;
     pickFiles(room: string): Answer<null>;
-    pasteImage(room: string, bytesBase64: string, mime: string): Answer<null>;
+    /** A picture from the clipboard, or a file dropped on the window. */
+    sendBytes(room: string, name: string, mime: string, base64: string): Answer<null>;
     retry(room: string, item: string): Answer<null>;
     discard(room: string, item: string): Answer<null>;
     typing(room: string, typing: boolean): Answer<null>;

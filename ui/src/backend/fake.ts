@@ -17,13 +17,11 @@ import type {
   Session,
   SettingsView,
   Stop,
-  Typing,
+  TypingChanged,
 } from "./backend";
 import { author, me, myself, organisation, people } from "./fake/people";
 import { conversations, manyRooms, message, olderTalk, said, withLast, type Conversation } from "./fake/conversations";
 import { lines } from "./fake/lines";
-
-const PAGE = 30;
 
 class Told<T> {
   #to = new Set<(value: T) => void>();
@@ -48,6 +46,8 @@ export class FakeBackend implements Backend {
   /** Names of the calls made, oldest first. */
   readonly calls: string[] = [];
   delay: number;
+  /** Items that one answer of the timeline holds. */
+  page = 30;
   talks: Conversation[];
   sessionNow: Session;
   connectionNow: Connection;
@@ -59,7 +59,7 @@ export class FakeBackend implements Backend {
   #sessions = new Told<Session>();
   #connections = new Told<Connection>();
   #statuses = new Told<ChatStatus>();
-  #typing = new Told<Typing>();
+  #typing = new Told<TypingChanged>();
   #settings = new Told<SettingsView>();
   #navigations = new Told<Navigate>();
   #drags = new Told<FileDrag>();
@@ -222,7 +222,7 @@ export class FakeBackend implements Backend {
     openTimeline: (roomId, told) =>
       this.#answer("openTimeline", () => {
         const talk = this.#talk(roomId);
-        const from = Math.max(0, talk.items.length - PAGE);
+        const from = Math.max(0, talk.items.length - this.page);
         const open: Open = { id: this.#next++, talk, from, newFrom: talk.room.unread > 0 ? talk.readTo : null, items: [], tell: told };
         open.items = lines(talk, from, open.newFrom);
         this.#open.set(open.id, open);
@@ -233,7 +233,7 @@ export class FakeBackend implements Backend {
       this.#answer("back", () => {
         const open = this.#open.get(timeline);
         if (!open) throw problem("chat.roomUnknown");
-        open.from = Math.max(0, open.from - PAGE);
+        open.from = Math.max(0, open.from - this.page);
         const older = lines(open.talk, open.from, open.newFrom);
         const diffs: ListDiff<Item>[] = [];
         // The day at the top may go on above: its line moves up, as it does in Rust.
@@ -269,9 +269,9 @@ export class FakeBackend implements Backend {
         return null;
       }),
     pickFiles: (roomId) => this.chat.sendFiles(roomId, ["/documents/protocole.pdf"]),
-    pasteImage: (roomId, bytes, mime) =>
-      this.#answer("pasteImage", () => {
-        const body = { type: "image" as const, name: "image.png", mime, size: bytes.length, width: 640, height: 400, src: `data:${mime};base64,${bytes}`, media: "fake:image", caption: null, tooLarge: false };
+    sendBytes: (roomId, name, mime, bytes) =>
+      this.#answer("sendBytes", () => {
+        const body = { type: "image" as const, name, mime, size: bytes.length, width: 640, height: 400, src: `data:${mime};base64,${bytes}`, media: "fake:image", caption: null, tooLarge: false };
         this.#echo(this.#talk(roomId), message(myself, this.now(), body, { eventId: null }));
         return null;
       }),
@@ -518,6 +518,7 @@ export function fakeBackend(asked: URLSearchParams): Backend {
   const messages = Number(asked.get("messages") ?? 0);
   const first = backend.talks[0];
   if (messages > 0 && first) first.items.unshift(...olderTalk(at - 40 * 86_400_000, people.slice(0, 6).map((person) => author(person.name)), messages));
+  backend.page = Number(asked.get("page") ?? backend.page);
   const recovery = asked.get("recovery");
   if (recovery === "needed" || recovery === "ready" || recovery === "notSetUp") backend.statusNow = { ...backend.statusNow, recovery };
   if (asked.has("offline")) setTimeout(() => backend.goOffline(), 200);

@@ -88,7 +88,7 @@ export function tauriBackend(): Backend {
       send: (room, draft) => call(commands.chatSend(room, draft)),
       sendFiles: (room, paths) => call(commands.chatSendFiles(room, paths)),
       pickFiles: (room) => call(commands.chatPickFiles(room)),
-      pasteImage: (room, bytes, mime) => call(commands.chatPasteImage(room, bytes, mime)),
+      sendBytes: (room, name, mime, base64) => call(commands.chatSendBytes(room, name, mime, base64)),
       retry: (room, item) => call(commands.chatRetry(room, item)),
       discard: (room, item) => call(commands.chatDiscard(room, item)),
       typing: (room, typing) => call(commands.chatTyping(room, typing)),

@@ -1,8 +1,8 @@
-import type { Author, Notice } from "~/backend/backend";
+import type { Author, RoomNotice } from "~/backend/backend";
 import { m } from "~/paraglide/messages";
 
 /** What happened in a room, in one sentence. */
-export function noticeLine(notice: Notice, author: Author): string {
+export function noticeLine(notice: RoomNotice, author: Author): string {
   const name = author.name;
   const target = notice.target ?? name;
   const value = notice.value ?? "";

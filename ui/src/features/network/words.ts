@@ -46,6 +46,8 @@ export function whyNot(service: Service): string | null {
   if (status.state === "wrongCertificate") return m.service_wrong_certificate();
   if (status.state !== "unreachable") return null;
   switch (status.reason) {
+    case "offline":
+      return m.service_offline();
     case "timeout":
       return m.service_timeout();
     case "refused":
