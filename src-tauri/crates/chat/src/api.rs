@@ -17,7 +17,7 @@ macro_rules! ask {
     ($self:ident, $method:ident $(, $argument:ident)*) => {{
         let shared = $self.shared.clone();
         $(let $argument = $argument.to_owned();)*
-        run(async move { shared.$method($(&$argument),*).await }).await
+        run(Box::pin(async move { shared.$method($(&$argument),*).await })).await
     }};
 }
 
@@ -31,7 +31,10 @@ impl Chat {
         setup: Setup,
     ) -> Result<Self, ChatError> {
         let (homeserver, way) = (homeserver.clone(), Way::Token(token.to_owned()));
-        run(async move { session::sign_in(&homeserver, setup, way).await }).await
+        run(Box::pin(async move {
+            session::sign_in(&homeserver, setup, way).await
+        }))
+        .await
     }
 
     /// Signs in where the organisation has no browser sign-in.
@@ -43,7 +46,10 @@ impl Chat {
     ) -> Result<Self, ChatError> {
         let homeserver = homeserver.clone();
         let way = Way::Password(user.to_owned(), password.to_owned());
-        run(async move { session::sign_in(&homeserver, setup, way).await }).await
+        run(Box::pin(async move {
+            session::sign_in(&homeserver, setup, way).await
+        }))
+        .await
     }
 
     /// Opens what is on this device. No request is made before it returns.
@@ -52,7 +58,10 @@ impl Chat {
     /// has to sign in again. Damaged rooms or messages are fetched again, and the status says `store_reset`.
     pub async fn restore(session_json: &str, setup: Setup) -> Result<Self, ChatError> {
         let session_json = session_json.to_owned();
-        run(async move { session::restore(&session_json, setup).await }).await
+        run(Box::pin(async move {
+            session::restore(&session_json, setup).await
+        }))
+        .await
     }
 
     /// Signs out: tells the server, then deletes the local copy whatever the server said.
@@ -62,7 +71,7 @@ impl Chat {
             device_revoked: false,
             wiped: false,
         };
-        run(async move { Ok(shared.sign_out().await) })
+        run(Box::pin(async move { Ok(shared.sign_out().await) }))
             .await
             .unwrap_or(nothing)
     }
@@ -70,10 +79,10 @@ impl Chat {
     /// Ends every task and closes the store; the data stay. A second call does nothing.
     pub async fn close(&self) {
         let shared = self.shared.clone();
-        let _ = run(async move {
+        let _ = run(Box::pin(async move {
             shared.close().await;
             Ok(())
-        })
+        }))
         .await;
     }
 
@@ -86,7 +95,7 @@ impl Chat {
             avatar: None,
             function: None,
         };
-        run(async move { Ok(shared.own_profile().await) })
+        run(Box::pin(async move { Ok(shared.own_profile().await) }))
             .await
             .unwrap_or(known)
     }
@@ -102,7 +111,7 @@ impl Chat {
     /// Fetches older messages. True when there are none before those that are shown.
     pub async fn timeline_back(&self, id: u32) -> Result<bool, ChatError> {
         let shared = self.shared.clone();
-        run(async move { shared.timeline_back(id).await }).await
+        run(Box::pin(async move { shared.timeline_back(id).await })).await
     }
 
     /// The view is gone. The last few conversations stay ready.
@@ -135,7 +144,10 @@ impl Chat {
     ) -> Result<(), ChatError> {
         let shared = self.shared.clone();
         let (room, name, mime) = (room.to_owned(), name.to_owned(), mime.to_owned());
-        run(async move { shared.send_bytes(&room, &name, &mime, bytes).await }).await
+        run(Box::pin(async move {
+            shared.send_bytes(&room, &name, &mime, bytes).await
+        }))
+        .await
     }
 
     /// Changes a message of one's own.
@@ -161,13 +173,16 @@ impl Chat {
     /// Tells the others in the room that one is writing, or stopped.
     pub async fn typing(&self, room: &str, on: bool) -> Result<(), ChatError> {
         let (shared, room) = (self.shared.clone(), room.to_owned());
-        run(async move { shared.set_typing(&room, on).await }).await
+        run(Box::pin(async move { shared.set_typing(&room, on).await })).await
     }
 
     /// The picture behind a token. Anything that is not a picture, or too large to be shown, is not available.
     pub async fn media(&self, token: &str, variant: Variant) -> Result<MediaBytes, ChatError> {
         let (shared, token) = (self.shared.clone(), token.to_owned());
-        run(async move { shared.media_bytes(&token, variant).await }).await
+        run(Box::pin(async move {
+            shared.media_bytes(&token, variant).await
+        }))
+        .await
     }
 
     /// Saves an attachment as it was sent. The file appears under its name only when it is complete.
@@ -191,7 +206,7 @@ impl Chat {
     /// Keeps a room at hand, or no longer.
     pub async fn favourite(&self, room: &str, on: bool) -> Result<(), ChatError> {
         let (shared, room) = (self.shared.clone(), room.to_owned());
-        run(async move { shared.favourite(&room, on).await }).await
+        run(Box::pin(async move { shared.favourite(&room, on).await })).await
     }
 
     /// Who is in a room, by name.

@@ -7,6 +7,7 @@
 
 use std::sync::OnceLock;
 
+use futures_util::future::BoxFuture;
 use tokio::runtime::{Builder, Runtime};
 
 use crate::error::ChatError;
@@ -19,8 +20,9 @@ const THREADS: usize = 2;
 const BLOCKING: usize = 16;
 
 /// Runs work of chat on its own threads. What was begun is finished even when nobody waits for it any more.
+/// It is boxed so that the futures of callers stay small, in memory and for the compiler.
 pub(crate) async fn run<T: Send + 'static>(
-    work: impl Future<Output = Result<T, ChatError>> + Send + 'static,
+    work: BoxFuture<'static, Result<T, ChatError>>,
 ) -> Result<T, ChatError> {
     let Some(engine) = engine() else {
         return Err(ChatError::Other("the threads of chat cannot be started"));

@@ -24,7 +24,7 @@ const FIRST_ANSWER: Duration = Duration::from_secs(10);
 pub struct Setup {
     pub store: Store,
     /// From `network::Clients::matrix`.
-    pub http: reqwest::Client,
+    pub http: network::reqwest::Client,
     /// Start of the addresses of pictures: `media://localhost`, on Windows `http://media.localhost`.
     pub media_base: String,
     /// What other devices show for this one.
@@ -170,7 +170,7 @@ pub(crate) enum Way {
 }
 
 /// Asks the server before anything is written: a wrong certificate or no network is said at once.
-async fn first_answer(http: &reqwest::Client, homeserver: &Url) -> Result<(), ChatError> {
+async fn first_answer(http: &network::reqwest::Client, homeserver: &Url) -> Result<(), ChatError> {
     let mut url = homeserver.clone();
     url.set_path("/_matrix/client/versions");
     let answer = tokio::time::timeout(FIRST_ANSWER, http.get(url).send())

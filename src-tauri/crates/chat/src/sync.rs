@@ -28,6 +28,8 @@ use crate::view::{Sync, now};
 
 /// Pauses between attempts; the last one repeats.
 const PAUSES: [u64; 6] = [1, 2, 4, 8, 15, 30];
+/// A server that forgets where we were again and again is not asked in a tight loop.
+const EXPIRED: Duration = Duration::from_millis(250);
 /// Changes of the queue are counted together.
 const QUEUE_SETTLES: Duration = Duration::from_millis(50);
 
@@ -48,9 +50,12 @@ pub(crate) async fn keep(shared: Arc<Shared>) {
         failures += 1;
         let state = match error {
             ChatError::Network(
-                Failure::Server { .. } | Failure::Protocol | Failure::WrongCertificate,
-            ) => Sync::Error,
-            ChatError::Network(_) => Sync::Offline,
+                Failure::Offline
+                | Failure::Timeout
+                | Failure::Refused
+                | Failure::Dns
+                | Failure::CaptivePortal,
+            ) => Sync::Offline,
             _ => Sync::Error,
         };
         failed(&shared, state, &error, pause);
@@ -87,6 +92,7 @@ async fn run(shared: &Arc<Shared>, failures: &mut usize) -> Outcome {
             next = state.next() => match next {
                 Some(SyncState::Error(error)) => {
                     if expired(&error) {
+                        tokio::time::sleep(EXPIRED).await;
                         return Outcome::Again;
                     }
                     return Outcome::Failed(ChatError::of(error.as_ref(), ChatError::Network(Failure::Protocol)));

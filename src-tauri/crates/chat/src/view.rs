@@ -89,7 +89,10 @@ pub enum RoomKind {
 }
 
 /// One line of the room list.
-#[expect(clippy::struct_excessive_bools, reason = "each is a mark of its own on the line")]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "each is a mark of its own on the line"
+)]
 #[derive(Clone, Debug, PartialEq, Serialize, Type)]
 #[serde(rename_all = "camelCase")]
 pub struct Room {

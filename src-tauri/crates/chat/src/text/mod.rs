@@ -9,6 +9,7 @@
 pub mod html;
 pub mod links;
 pub mod names;
+mod tokens;
 
 use crate::view::Node;
 

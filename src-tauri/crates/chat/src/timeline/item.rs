@@ -1,47 +1,40 @@
 //! From the SDK's timeline item to what is drawn.
 
 use std::collections::{HashMap, HashSet};
-use std::sync::Arc;
 
 use matrix_sdk::Room as SdkRoom;
 use matrix_sdk::ruma::events::room::encryption::RoomEncryptionEventContent;
-use matrix_sdk::ruma::events::room::message::{FormattedBody, MessageFormat, MessageType};
-use matrix_sdk::ruma::events::room::{ImageInfo, MediaSource};
-use matrix_sdk::ruma::{MilliSecondsSinceUnixEpoch, OwnedEventId, OwnedUserId, UInt, UserId};
-use matrix_sdk_base::crypto::types::events::UtdCause;
+use matrix_sdk::ruma::{MilliSecondsSinceUnixEpoch, OwnedEventId, OwnedUserId, UserId};
 use matrix_sdk_ui::timeline::{
-    EncryptedMessage, EventSendState, EventTimelineItem, InReplyToDetails, MsgLikeKind, Profile,
-    TimelineDetails, TimelineEventShieldState, TimelineEventShieldStateCode, TimelineItem,
-    TimelineItemContent, TimelineItemKind, VirtualTimelineItem,
+    EventSendState, EventTimelineItem, InReplyToDetails, Profile, TimelineDetails,
+    TimelineEventShieldState, TimelineEventShieldStateCode, TimelineItem, TimelineItemKind,
+    VirtualTimelineItem,
 };
+use problem::Problem;
 
 use super::notice;
 use crate::chat::Shared;
 use crate::error::ChatError;
-use crate::media::{Attachment, MAX_PIXELS};
 use crate::rooms::{Known, preview};
-use crate::text::{self, Reader, Rich, html, names};
-use crate::view::{Author, Body, Item, Node, Reply, Sending, UndecryptableReason, milliseconds};
-use problem::Problem;
+use crate::text::names;
+use crate::view::{Author, Body, Item, Reply, Sending, milliseconds};
 
 /// Readers named under a message.
-const READERS: usize = 20;
-/// Largest picture that is fetched to be shown without a thumbnail of its own, in bytes.
-const MAX_SHOWN: u64 = 30 * 1024 * 1024;
+pub(super) const READERS: usize = 20;
 
 /// Maps the items of one room.
 pub(crate) struct Mapper {
     room: SdkRoom,
     /// When the room became encrypted.
     encrypted_since: Option<MilliSecondsSinceUnixEpoch>,
-    members: HashMap<OwnedUserId, Author>,
+    pub(super) members: HashMap<OwnedUserId, Author>,
     /// A failure keeps its log id while it is shown.
     problems: HashMap<String, Problem>,
     asked: HashSet<OwnedEventId>,
 }
 
 impl Mapper {
-    pub(crate) async fn new(_shared: &Arc<Shared>, room: &SdkRoom) -> Self {
+    pub(crate) async fn new(room: &SdkRoom) -> Self {
         let encryption = room
             .get_state_event_static::<RoomEncryptionEventContent>()
             .await
@@ -174,7 +167,7 @@ impl Mapper {
                 .is_none_or(|since| event.timestamp() > since)
     }
 
-    async fn author(
+    pub(super) async fn author(
         &mut self,
         shared: &Shared,
         id: &UserId,
@@ -203,226 +196,6 @@ impl Mapper {
                 },
                 None => author_of(shared, id, &Profile::default()),
             },
-        }
-    }
-
-    async fn body(&mut self, shared: &Shared, event: &EventTimelineItem) -> Body {
-        let TimelineItemContent::MsgLike(content) = event.content() else {
-            return Body::Unsupported {
-                name: event.content().event_type_str().unwrap_or_default(),
-            };
-        };
-        match &content.kind {
-            MsgLikeKind::Message(message) => {
-                if let Some(mentions) = message.mentions() {
-                    for person in mentions.user_ids.iter().take(READERS) {
-                        self.author(shared, person, &TimelineDetails::Unavailable)
-                            .await;
-                    }
-                }
-                self.message(shared, message.msgtype(), content.in_reply_to.is_some())
-            }
-            MsgLikeKind::Sticker(sticker) => {
-                let content = sticker.content();
-                let source: MediaSource = content.source.clone().into();
-                self.image(shared, &content.body, &source, Some(&content.info), None)
-            }
-            MsgLikeKind::Redacted => Body::Redacted,
-            MsgLikeKind::UnableToDecrypt(encrypted) => Body::Undecryptable {
-                reason: reason(encrypted),
-            },
-            MsgLikeKind::Poll(_) => Body::Unsupported {
-                name: "poll".to_owned(),
-            },
-            MsgLikeKind::LiveLocation(_) => Body::Unsupported {
-                name: "location".to_owned(),
-            },
-            MsgLikeKind::Other(other) => Body::Unsupported {
-                name: other.event_type().to_string(),
-            },
-        }
-    }
-
-    fn message(&self, shared: &Shared, message: &MessageType, reply: bool) -> Body {
-        match message {
-            MessageType::Text(content) => self.text(
-                shared,
-                &content.body,
-                content.formatted.as_ref(),
-                reply,
-                false,
-                false,
-            ),
-            MessageType::Notice(content) => self.text(
-                shared,
-                &content.body,
-                content.formatted.as_ref(),
-                reply,
-                false,
-                true,
-            ),
-            MessageType::Emote(content) => self.text(
-                shared,
-                &content.body,
-                content.formatted.as_ref(),
-                reply,
-                true,
-                false,
-            ),
-            MessageType::Image(content) => {
-                let caption = content
-                    .caption()
-                    .map(|body| self.rich(shared, body, content.formatted_caption()).nodes);
-                self.image(
-                    shared,
-                    content.filename(),
-                    &content.source,
-                    content.info.as_deref(),
-                    caption,
-                )
-            }
-            MessageType::File(content) => {
-                let info = content.info.as_deref();
-                let caption = content
-                    .caption()
-                    .map(|body| self.rich(shared, body, content.formatted_caption()).nodes);
-                let (mime, size) = (
-                    info.and_then(|info| info.mimetype.clone()),
-                    info.and_then(|info| info.size),
-                );
-                file(
-                    shared,
-                    content.filename(),
-                    &content.source,
-                    mime,
-                    size,
-                    caption,
-                )
-            }
-            MessageType::Audio(content) => {
-                let info = content.info.as_deref();
-                let (mime, size) = (
-                    info.and_then(|info| info.mimetype.clone()),
-                    info.and_then(|info| info.size),
-                );
-                file(
-                    shared,
-                    content.filename(),
-                    &content.source,
-                    mime,
-                    size,
-                    None,
-                )
-            }
-            MessageType::Video(content) => {
-                let info = content.info.as_deref();
-                let (mime, size) = (
-                    info.and_then(|info| info.mimetype.clone()),
-                    info.and_then(|info| info.size),
-                );
-                file(
-                    shared,
-                    content.filename(),
-                    &content.source,
-                    mime,
-                    size,
-                    None,
-                )
-            }
-            MessageType::ServerNotice(content) => {
-                self.text(shared, &content.body, None, false, false, true)
-            }
-            other => Body::Unsupported {
-                name: text::one_line(other.msgtype(), 60),
-            },
-        }
-    }
-
-    fn text(
-        &self,
-        shared: &Shared,
-        body: &str,
-        formatted: Option<&FormattedBody>,
-        reply: bool,
-        emote: bool,
-        notice: bool,
-    ) -> Body {
-        let body = if reply {
-            preview::without_quote(body)
-        } else {
-            body
-        };
-        let Rich { nodes, truncated } = self.rich(shared, body, formatted);
-        Body::Text {
-            nodes,
-            emote,
-            notice,
-            truncated,
-        }
-    }
-
-    fn rich(&self, shared: &Shared, body: &str, formatted: Option<&FormattedBody>) -> Rich {
-        let name_of = |id: &str| {
-            let id = <&UserId>::try_from(id).ok()?;
-            let member = self.members.get(id).map(|member| member.name.clone());
-            member.or_else(|| shared.rooms.people.get(id).map(|known| known.name))
-        };
-        match formatted.filter(|formatted| formatted.format == MessageFormat::Html) {
-            Some(formatted) => {
-                let rich = html::rich(
-                    &formatted.body,
-                    Reader {
-                        user_id: shared.own.as_str(),
-                        name_of: &name_of,
-                    },
-                );
-                // Markup without any text would be an empty bubble.
-                if rich.nodes.is_empty() {
-                    text::plain(body)
-                } else {
-                    rich
-                }
-            }
-            None => text::plain(body),
-        }
-    }
-
-    fn image(
-        &self,
-        shared: &Shared,
-        name: &str,
-        source: &MediaSource,
-        info: Option<&ImageInfo>,
-        caption: Option<Vec<Node>>,
-    ) -> Body {
-        let width = info.and_then(|info| pixels(info.width));
-        let height = info.and_then(|info| pixels(info.height));
-        let size = info.and_then(|info| info.size);
-        let thumbnail = info.and_then(|info| info.thumbnail_source.clone());
-        let area = u64::from(width.unwrap_or(0)) * u64::from(height.unwrap_or(0));
-        let huge = area > MAX_PIXELS || size.is_some_and(|size| u64::from(size) > MAX_SHOWN);
-        let mime = info
-            .and_then(|info| info.mimetype.clone())
-            .unwrap_or_else(|| "image/*".to_owned());
-        let too_large = huge && thumbnail.is_none();
-        let media = shared.media.attachment(Attachment {
-            source: source.clone(),
-            thumbnail,
-        });
-        Body::Image {
-            name: names::file_name(name),
-            mime: text::one_line(&mime, 80),
-            size: size.map(f64::from),
-            width,
-            height,
-            src: if too_large {
-                String::new()
-            } else {
-                shared.media.address(&media)
-            },
-            media,
-            caption,
-            too_large,
         }
     }
 
@@ -530,54 +303,5 @@ fn author_of(shared: &Shared, id: &UserId, profile: &Profile) -> Author {
         name,
         avatar,
         ambiguous: profile.display_name_ambiguous,
-    }
-}
-
-fn file(
-    shared: &Shared,
-    name: &str,
-    source: &MediaSource,
-    mime: Option<String>,
-    size: Option<UInt>,
-    caption: Option<Vec<Node>>,
-) -> Body {
-    Body::File {
-        name: names::file_name(name),
-        mime: text::one_line(
-            &mime.unwrap_or_else(|| "application/octet-stream".to_owned()),
-            80,
-        ),
-        size: size.map(f64::from),
-        media: shared.media.attachment(Attachment {
-            source: source.clone(),
-            thumbnail: None,
-        }),
-        caption,
-    }
-}
-
-fn pixels(length: Option<UInt>) -> Option<u32> {
-    length.and_then(|length| u32::try_from(length).ok())
-}
-
-fn reason(encrypted: &EncryptedMessage) -> UndecryptableReason {
-    match encrypted {
-        EncryptedMessage::MegolmV1AesSha2 { cause, .. } => match cause {
-            UtdCause::Unknown | UtdCause::HistoricalMessageAndBackupIsDisabled => {
-                UndecryptableReason::KeyMissing
-            }
-            UtdCause::SentBeforeWeJoined => UndecryptableReason::BeforeJoining,
-            UtdCause::VerificationViolation
-            | UtdCause::UnsignedDevice
-            | UtdCause::UnknownDevice
-            | UtdCause::HistoricalMessageAndDeviceIsUnverified
-            | UtdCause::WithheldForUnverifiedOrInsecureDevice => {
-                UndecryptableReason::DeviceNotVerified
-            }
-            UtdCause::WithheldBySender => UndecryptableReason::Other,
-        },
-        EncryptedMessage::OlmV1Curve25519AesSha2 { .. } | EncryptedMessage::Unknown => {
-            UndecryptableReason::Other
-        }
     }
 }

@@ -3,7 +3,9 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use chat::{Body, Chat, ChatError, ChatStatus, Draft, Item, ListDiff, Node, OpenTimeline, Room, Sending, Setup, Store};
+use chat::{
+    Body, Chat, ChatStatus, Draft, Item, ListDiff, Node, OpenTimeline, Room, Sending, Setup, Store,
+};
 use futures_util::StreamExt;
 use futures_util::stream::BoxStream;
 use network::{Clients, Trust};
@@ -25,13 +27,18 @@ pub async fn shared() -> &'static Workplace {
 /// A workplace of one's own, to be broken.
 pub async fn own() -> Workplace {
     network::install_crypto_provider();
-    Workplace::up(Options { identity: false, ..Options::default() }).await.expect("the workplace comes up")
+    Workplace::up(Options {
+        identity: false,
+        ..Options::default()
+    })
+    .await
+    .expect("the workplace comes up")
 }
 
 /// One person's device.
 pub struct Device {
     pub chat: Chat,
-    _folder: TempDir,
+    _folder: Option<TempDir>,
     setup: Setup,
     homeserver: Url,
 }
@@ -39,7 +46,10 @@ pub struct Device {
 pub fn setup(workplace: &Workplace, folder: PathBuf) -> Setup {
     let trust = Trust::from_pem(workplace.authority().as_bytes()).expect("an authority");
     Setup {
-        store: Store { folder, key: [7; 32] },
+        store: Store {
+            folder,
+            key: [7; 32],
+        },
         http: Clients::new(&trust).expect("clients").matrix(),
         media_base: "media://localhost".to_owned(),
         device_name: "Test".to_owned(),
@@ -49,13 +59,27 @@ pub fn setup(workplace: &Workplace, folder: PathBuf) -> Setup {
 impl Device {
     /// `number` is the place in the workplace's list: each test takes people of its own.
     pub async fn sign_in(workplace: &Workplace, number: usize) -> Self {
-        let uid = workplace.people()[number].uid.as_str();
         let folder = tempfile::tempdir().unwrap();
-        let setup = setup(workplace, folder.path().join("chat"));
+        let store = folder.path().join("chat");
+        let mut device = Self::sign_in_at(workplace, number, store).await;
+        device._folder = Some(folder);
+        device
+    }
+
+    pub async fn sign_in_at(workplace: &Workplace, number: usize, store: PathBuf) -> Self {
+        let uid = workplace.people()[number].uid.as_str();
+        let setup = setup(workplace, store);
         let homeserver: Url = workplace.homeserver().parse().unwrap();
         let password = &workplace.people()[number].password;
-        let chat = Chat::sign_in_password(&homeserver, uid, password, setup.clone()).await.expect("signed in");
-        let device = Self { chat, _folder: folder, setup, homeserver };
+        let chat = Chat::sign_in_password(&homeserver, uid, password, setup.clone())
+            .await
+            .expect("signed in");
+        let device = Self {
+            chat,
+            _folder: None,
+            setup,
+            homeserver,
+        };
         device.until(|status| status.sync == chat::Sync::Live).await;
         device
     }
@@ -70,14 +94,6 @@ impl Device {
 
     pub fn setup(&self) -> Setup {
         self.setup.clone()
-    }
-
-    /// Closes the program and opens it again.
-    pub async fn restart(&mut self) -> Result<(), ChatError> {
-        let session = self.chat.session().borrow().json.clone();
-        self.chat.close().await;
-        self.chat = Chat::restore(&session, self.setup.clone()).await?;
-        Ok(())
     }
 
     pub async fn until(&self, wanted: impl Fn(&ChatStatus) -> bool) -> ChatStatus {
@@ -101,8 +117,20 @@ impl Device {
 
     pub async fn open(&self, room: &str) -> (OpenRoom, Watched<Item>) {
         self.room(|known| known.id == room).await;
-        let OpenTimeline { id, room, can_write, items, diffs } = self.chat.open_timeline(room).await.expect("opened");
-        (OpenRoom { id, room, can_write }, Watched { list: items, changes: diffs })
+        let OpenTimeline {
+            room,
+            can_write,
+            items,
+            diffs,
+            ..
+        } = self.chat.open_timeline(room).await.expect("opened");
+        (
+            OpenRoom { room, can_write },
+            Watched {
+                list: items,
+                changes: diffs,
+            },
+        )
     }
 
     pub async fn say(&self, room: &str, text: &str) {
@@ -111,23 +139,34 @@ impl Device {
 }
 
 pub struct OpenRoom {
-    pub id: u32,
     pub room: Room,
     pub can_write: bool,
 }
 
 pub fn draft(text: &str) -> Draft {
-    Draft { text: text.to_owned(), reply_to: None, mentions: Vec::new() }
+    Draft {
+        text: text.to_owned(),
+        reply_to: None,
+        mentions: Vec::new(),
+    }
 }
 
 /// Two people in one new encrypted room.
 pub async fn together(workplace: &Workplace, one: usize, other: usize) -> (Device, Device, String) {
-    let (one, other) = tokio::join!(Device::sign_in(workplace, one), Device::sign_in(workplace, other));
-    let room = one.chat.create_room("Essai", &[other.chat.user_id()]).await.expect("created");
+    let (one, other) = tokio::join!(
+        Device::sign_in(workplace, one),
+        Device::sign_in(workplace, other)
+    );
+    let room = one
+        .chat
+        .create_room("Essai", &[other.chat.user_id()])
+        .await
+        .expect("created");
     other.room(|known| known.id == room && known.invited).await;
     other.chat.join(&room).await.expect("joined");
     other.room(|known| known.id == room && !known.invited).await;
-    one.room(|known| known.id == room && known.members == 2).await;
+    one.room(|known| known.id == room && known.members == 2)
+        .await;
     (one, other, room)
 }
 
@@ -148,29 +187,43 @@ impl<T: Clone + std::fmt::Debug> Watched<T> {
             }
         })
         .await;
-        assert!(waited.is_ok(), "no {what} in {:#?}", self.list);
+        // The end of the list says most; a megabyte of it says nothing.
+        let shown: String = format!("{:?}", self.list)
+            .chars()
+            .rev()
+            .take(4_000)
+            .collect();
+        assert!(
+            waited.is_ok(),
+            "no {what} in …{}",
+            shown.chars().rev().collect::<String>()
+        );
     }
 
     pub async fn one(&mut self, what: &str, wanted: impl Fn(&T) -> bool) -> T {
         self.until(what, |list| list.iter().any(&wanted)).await;
-        self.list.iter().find(|item| wanted(item)).cloned().expect("found")
+        self.list
+            .iter()
+            .find(|item| wanted(item))
+            .cloned()
+            .expect("found")
     }
 }
 
 impl Watched<Item> {
     pub async fn message(&mut self, wanted: &str) -> Item {
-        self.one(wanted, |item| text_of(item).as_deref() == Some(wanted)).await
-    }
-
-    pub fn texts(&self) -> Vec<String> {
-        self.list.iter().filter_map(text_of).collect()
+        self.one(wanted, |item| text_of(item).as_deref() == Some(wanted))
+            .await
     }
 }
 
 /// The words of a message.
 pub fn text_of(item: &Item) -> Option<String> {
     match item {
-        Item::Message { body: Body::Text { nodes, .. }, .. } => Some(words(nodes)),
+        Item::Message {
+            body: Body::Text { nodes, .. },
+            ..
+        } => Some(words(nodes)),
         _ => None,
     }
 }
@@ -188,12 +241,21 @@ pub fn words(nodes: &[Node]) -> String {
 }
 
 pub fn is_sent(item: &Item) -> bool {
-    matches!(item, Item::Message { sending: Sending::Sent, event_id: Some(_), .. })
+    matches!(
+        item,
+        Item::Message {
+            sending: Sending::Sent,
+            event_id: Some(_),
+            ..
+        }
+    )
 }
 
 pub fn event_id(item: &Item) -> String {
     match item {
-        Item::Message { event_id: Some(id), .. } => id.clone(),
+        Item::Message {
+            event_id: Some(id), ..
+        } => id.clone(),
         other => panic!("no event id in {other:?}"),
     }
 }

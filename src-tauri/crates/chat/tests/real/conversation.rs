@@ -10,24 +10,54 @@ async fn two_people_read_each_other_in_an_encrypted_room() {
     let (opened, mut mine) = one.open(&room).await;
     let (_, mut theirs) = other.open(&room).await;
     assert!(opened.can_write);
-    assert_eq!((opened.room.encrypted, opened.room.kind), (Some(true), RoomKind::Channel));
+    assert_eq!(
+        (opened.room.encrypted, opened.room.kind),
+        (Some(true), RoomKind::Channel)
+    );
 
     one.say(&room, "Le lit **12** est libre").await;
     let read = theirs.message("Le lit 12 est libre").await;
-    assert!(matches!(&read, Item::Message { mine: false, clear: false, mentions_me: false, .. }));
-    mine.one("sent", |item| text_of(item).as_deref() == Some("Le lit 12 est libre") && is_sent(item)).await;
+    assert!(matches!(
+        &read,
+        Item::Message {
+            mine: false,
+            clear: false,
+            mentions_me: false,
+            ..
+        }
+    ));
+    mine.one("sent", |item| {
+        text_of(item).as_deref() == Some("Le lit 12 est libre") && is_sent(item)
+    })
+    .await;
 
     let mut answer = draft("Merci, j'arrive");
     answer.reply_to = Some(event_id(&read));
     answer.mentions = vec![one.chat.user_id()];
     other.chat.send(&room, answer).await.unwrap();
     let answered = mine.message("Merci, j'arrive").await;
-    let Item::Message { reply: Some(reply), mentions_me, author, .. } = answered else { panic!("no reply") };
+    let Item::Message {
+        reply: Some(reply),
+        mentions_me,
+        author,
+        ..
+    } = answered
+    else {
+        panic!("no reply")
+    };
     assert_eq!(reply.text, "Le lit 12 est libre");
     assert_eq!(reply.author.unwrap().id, one.chat.user_id());
     assert!(mentions_me && !author.name.is_empty());
 
-    let listed = one.room(|known| known.id == room && known.last.as_ref().is_some_and(|last| last.text == "Merci, j'arrive")).await;
+    let listed = one
+        .room(|known| {
+            known.id == room
+                && known
+                    .last
+                    .as_ref()
+                    .is_some_and(|last| last.text == "Merci, j'arrive")
+        })
+        .await;
     assert_eq!(listed.last.unwrap().kind, LastKind::Text);
     one.chat.close().await;
     other.chat.close().await;
@@ -40,13 +70,19 @@ async fn what_is_unread_is_counted_until_it_is_read_and_the_writer_sees_who_read
     one.say(&room, "un").await;
     one.say(&room, "deux").await;
     let mut rooms = other.rooms();
-    rooms.one("two unread", |known| known.id == room && known.unread == 2).await;
+    rooms
+        .one("two unread", |known| known.id == room && known.unread == 2)
+        .await;
     other.until(|status| status.unread >= 2).await;
 
     let (_, mut theirs) = other.open(&room).await;
     theirs.message("deux").await;
     other.chat.mark_read(&room).await.unwrap();
-    rooms.one("nothing unread", |known| known.id == room && known.unread == 0).await;
+    rooms
+        .one("nothing unread", |known| {
+            known.id == room && known.unread == 0
+        })
+        .await;
     mine.one("read by", |item| {
         text_of(item).as_deref() == Some("deux")
             && matches!(item, Item::Message { read_by, read_by_count: 1, .. } if read_by[0].id == other.chat.user_id())
@@ -63,10 +99,16 @@ async fn somebody_who_writes_is_seen_writing() {
     let _theirs = other.open(&room).await;
     let mut typing = one.chat.typing_people();
     other.chat.typing(&room, true).await.unwrap();
-    let seen = tokio::time::timeout(crate::common::PATIENCE, typing.wait_for(|typing| !typing.people.is_empty()));
+    let seen = tokio::time::timeout(
+        crate::common::PATIENCE,
+        typing.wait_for(|typing| !typing.people.is_empty()),
+    );
     assert_eq!(seen.await.unwrap().unwrap().room, room);
     other.chat.typing(&room, false).await.unwrap();
-    let gone = tokio::time::timeout(crate::common::PATIENCE, typing.wait_for(|typing| typing.people.is_empty()));
+    let gone = tokio::time::timeout(
+        crate::common::PATIENCE,
+        typing.wait_for(|typing| typing.people.is_empty()),
+    );
     gone.await.unwrap().unwrap();
     one.chat.close().await;
     other.chat.close().await;
@@ -77,31 +119,108 @@ async fn a_file_and_a_picture_arrive_as_they_were_sent() {
     let (one, other, room) = together(shared().await, 6, 7).await;
     let (_, mut theirs) = other.open(&room).await;
     let folder = tempfile::tempdir().unwrap();
-    let document: Vec<u8> = (0..300_000_u32).map(|byte| u8::try_from(byte * 7 % 251).unwrap()).collect();
+    let document: Vec<u8> = (0..300_000_u32)
+        .map(|byte| u8::try_from(byte * 7 % 251).unwrap())
+        .collect();
     let path = folder.path().join("Compte rendu.pdf");
     std::fs::write(&path, [b"%PDF-1.7\n".as_slice(), &document].concat()).unwrap();
-    one.chat.send_files(&room, vec![path.clone()]).await.unwrap();
-    let sent = theirs.one("a file", |item| matches!(item, Item::Message { body: Body::File { .. }, .. })).await;
-    let Item::Message { body: Body::File { name, mime, media, size, .. }, clear, .. } = sent else { panic!("a file") };
-    assert_eq!((name.as_str(), mime.as_str(), size, clear), ("Compte rendu.pdf", "application/pdf", Some(300_009.0), false));
+    one.chat
+        .send_files(&room, vec![path.clone()])
+        .await
+        .unwrap();
+    let sent = theirs
+        .one("a file", |item| {
+            matches!(
+                item,
+                Item::Message {
+                    body: Body::File { .. },
+                    ..
+                }
+            )
+        })
+        .await;
+    let Item::Message {
+        body:
+            Body::File {
+                name,
+                mime,
+                media,
+                size,
+                ..
+            },
+        clear,
+        ..
+    } = sent
+    else {
+        panic!("a file")
+    };
+    assert_eq!(
+        (name.as_str(), mime.as_str(), size, clear),
+        (
+            "Compte rendu.pdf",
+            "application/pdf",
+            Some(300_009.0),
+            false
+        )
+    );
     let saved = folder.path().join("saved.pdf");
     other.chat.save_media(&media, &saved).await.unwrap();
-    assert_eq!(std::fs::read(&saved).unwrap(), std::fs::read(&path).unwrap());
+    assert_eq!(
+        std::fs::read(&saved).unwrap(),
+        std::fs::read(&path).unwrap()
+    );
 
     let mut picture = Cursor::new(Vec::new());
-    let colours = image::RgbImage::from_fn(1_600, 1_200, |x, y| image::Rgb([(x % 256) as u8, (y % 256) as u8, ((x * y) % 251) as u8]));
-    colours.write_to(&mut picture, image::ImageFormat::Png).unwrap();
+    let colours = image::RgbImage::from_fn(1_600, 1_200, |x, y| {
+        image::Rgb([(x % 256) as u8, (y % 256) as u8, ((x * y) % 251) as u8])
+    });
+    colours
+        .write_to(&mut picture, image::ImageFormat::Png)
+        .unwrap();
     let picture = picture.into_inner();
-    one.chat.send_bytes(&room, "radio.png", "image/png", picture.clone()).await.unwrap();
-    let sent = theirs.one("a picture", |item| matches!(item, Item::Message { body: Body::Image { .. }, .. })).await;
-    let Item::Message { body: Body::Image { src, media, width, height, too_large, .. }, .. } = sent else { panic!("a picture") };
-    assert_eq!((width, height, too_large), (Some(1_600), Some(1_200), false));
+    one.chat
+        .send_bytes(&room, "radio.png", "image/png", picture.clone())
+        .await
+        .unwrap();
+    let sent = theirs
+        .one("a picture", |item| {
+            matches!(
+                item,
+                Item::Message {
+                    body: Body::Image { .. },
+                    ..
+                }
+            )
+        })
+        .await;
+    let Item::Message {
+        body:
+            Body::Image {
+                src,
+                media,
+                width,
+                height,
+                too_large,
+                ..
+            },
+        ..
+    } = sent
+    else {
+        panic!("a picture")
+    };
+    assert_eq!(
+        (width, height, too_large),
+        (Some(1_600), Some(1_200), false)
+    );
     assert_eq!(src, format!("media://localhost/{media}?v=thumb"));
     let thumb = other.chat.media(&media, Variant::Thumb).await.unwrap();
     let small = image::load_from_memory(&thumb.bytes).unwrap();
     assert!(small.width() <= 800 && small.height() <= 800);
     let full = other.chat.media(&media, Variant::Full).await.unwrap();
-    assert_eq!((full.bytes.as_ref(), full.mime), (picture.as_slice(), "image/png"));
+    assert_eq!(
+        (full.bytes.as_ref(), full.mime),
+        (picture.as_slice(), "image/png")
+    );
     one.chat.close().await;
     other.chat.close().await;
 }
@@ -112,9 +231,15 @@ async fn a_direct_conversation_is_made_once() {
     let one = Device::sign_in(workplace, 30).await;
     let friend = workplace.people()[31].clone();
     let found = one.chat.people_search(&friend.uid).await.unwrap();
-    let person = found.iter().find(|person| person.id.contains(&friend.uid)).expect("in the directory").clone();
+    let person = found
+        .iter()
+        .find(|person| person.id.contains(&friend.uid))
+        .expect("in the directory")
+        .clone();
     let first = one.chat.direct(&person.id).await.unwrap();
-    let room = one.room(|known| known.id == first && known.kind == RoomKind::Direct && !known.name.is_empty()).await;
+    let room = one
+        .room(|known| known.id == first && known.kind == RoomKind::Direct && !known.name.is_empty())
+        .await;
     assert_eq!(room.person.as_deref(), Some(person.id.as_str()));
     assert_eq!(one.chat.direct(&person.id).await.unwrap(), first);
     one.chat.close().await;
@@ -124,20 +249,33 @@ async fn a_direct_conversation_is_made_once() {
 async fn after_a_restart_the_named_rooms_are_there_before_the_first_request() {
     let workplace = shared().await;
     let mut one = Device::sign_in(workplace, 33).await;
-    one.rooms().until("named rooms", |rooms| rooms.len() >= 3 && rooms.iter().all(|room| !room.name.is_empty())).await;
+    one.rooms()
+        .until("named rooms", |rooms| {
+            rooms.len() >= 3 && rooms.iter().all(|room| !room.name.is_empty())
+        })
+        .await;
     one.until(|status| status.sync == chat::Sync::Live).await;
     let session = one.chat.session().borrow().json.clone();
     one.chat.close().await;
     // A client that reaches nobody: whatever is shown comes from this device.
     let mut setup = one.setup();
-    setup.http = network::Clients::new(&network::Trust::from_pem(workplace.authority().as_bytes()).unwrap()).unwrap().matrix();
+    setup.http =
+        network::Clients::new(&network::Trust::from_pem(workplace.authority().as_bytes()).unwrap())
+            .unwrap()
+            .matrix();
     let nowhere = session.replace(one.homeserver().port().unwrap().to_string().as_str(), "1");
     let begun = std::time::Instant::now();
     one.chat = chat::Chat::restore(&nowhere, setup).await.unwrap();
     let (rooms, _) = one.chat.rooms();
-    assert!(rooms.len() >= 3 && rooms.iter().all(|room| !room.name.is_empty()), "{rooms:#?}");
+    assert!(
+        rooms.len() >= 3 && rooms.iter().all(|room| !room.name.is_empty()),
+        "{rooms:#?}"
+    );
     println!("restored {} rooms in {:?}", rooms.len(), begun.elapsed());
-    one.until(|status| status.sync == chat::Sync::Offline && status.retry_at.is_some() && status.problem.is_some()).await;
+    one.until(|status| {
+        status.sync == chat::Sync::Offline && status.retry_at.is_some() && status.problem.is_some()
+    })
+    .await;
     one.chat.close().await;
 }
 
@@ -147,7 +285,15 @@ async fn signing_out_leaves_nothing_here_and_no_device_there() {
     let one = Device::sign_in(workplace, 34).await;
     let other = Device::sign_in(workplace, 34).await;
     let (gone, folder) = (one.chat.device_id(), one.store());
-    assert!(other.chat.devices().await.unwrap().iter().any(|device| device.id == gone));
+    assert!(
+        other
+            .chat
+            .devices()
+            .await
+            .unwrap()
+            .iter()
+            .any(|device| device.id == gone)
+    );
     let out = one.chat.sign_out().await;
     assert!(out.device_revoked && out.wiped && !folder.exists());
     let left = other.chat.devices().await.unwrap();
@@ -160,8 +306,14 @@ async fn a_new_message_is_told_once_with_its_words() {
     let (one, other, room) = together(shared().await, 8, 9).await;
     let mut notices = other.chat.notices();
     one.say(&room, "Réunion à 14 h").await;
-    let notice = tokio::time::timeout(crate::common::PATIENCE, notices.recv()).await.unwrap().unwrap();
-    assert_eq!((notice.room_id.as_str(), notice.text.as_str(), notice.direct), (room.as_str(), "Réunion à 14 h", false));
+    let notice = tokio::time::timeout(crate::common::PATIENCE, notices.recv())
+        .await
+        .unwrap()
+        .unwrap();
+    assert_eq!(
+        (notice.room_id.as_str(), notice.text.as_str(), notice.direct),
+        (room.as_str(), "Réunion à 14 h", false)
+    );
     assert!(notices.try_recv().is_err());
     one.chat.close().await;
     other.chat.close().await;

@@ -19,7 +19,11 @@ fn spoil(file: &Path) {
 }
 
 fn aside(folder: &Path, start: &str) -> usize {
-    fs::read_dir(folder).unwrap().flatten().filter(|entry| entry.file_name().to_string_lossy().starts_with(start)).count()
+    fs::read_dir(folder)
+        .unwrap()
+        .flatten()
+        .filter(|entry| entry.file_name().to_string_lossy().starts_with(start))
+        .count()
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -36,7 +40,8 @@ async fn damaged_rooms_are_set_aside_and_fetched_again_with_the_keys_kept() {
     spoil(&one.store().join("matrix-sdk-event-cache.sqlite3"));
 
     one.chat = Chat::restore(&session, one.setup()).await.unwrap();
-    one.until(|status| status.store_reset && status.sync == chat::Sync::Live).await;
+    one.until(|status| status.store_reset && status.sync == chat::Sync::Live)
+        .await;
     assert_eq!(one.chat.device_id(), device);
     assert!(aside(&one.store(), "damaged-") >= 1);
     let (_, mut items) = one.open(&room).await;
@@ -54,12 +59,20 @@ async fn damaged_keys_put_the_whole_store_aside_and_ask_for_a_sign_in() {
     let session = one.chat.session().borrow().json.clone();
     one.chat.close().await;
     spoil(&one.store().join("matrix-sdk-crypto.sqlite3"));
-    assert!(matches!(Chat::restore(&session, one.setup()).await, Err(ChatError::StoreCorrupt)));
+    assert!(matches!(
+        Chat::restore(&session, one.setup()).await,
+        Err(ChatError::StoreCorrupt)
+    ));
     assert_eq!(aside(one.store().parent().unwrap(), "chat.damaged-"), 1);
     // Once more: there is nothing to restore from, and nothing else is lost.
-    assert!(matches!(Chat::restore(&session, one.setup()).await, Err(ChatError::StoreCorrupt)));
+    assert!(matches!(
+        Chat::restore(&session, one.setup()).await,
+        Err(ChatError::StoreCorrupt)
+    ));
     let uid = workplace.people()[36].uid.as_str();
-    let again = Chat::sign_in_password(one.homeserver(), uid, "saint-elme", one.setup()).await.unwrap();
+    let again = Chat::sign_in_password(one.homeserver(), uid, "saint-elme", one.setup())
+        .await
+        .unwrap();
     assert_ne!(again.device_id(), "");
     again.close().await;
 }
@@ -72,7 +85,10 @@ async fn a_wrong_key_of_the_keyring_reads_nothing_and_destroys_nothing() {
     one.chat.close().await;
     let mut wrong = one.setup();
     wrong.store.key = [8; 32];
-    assert!(matches!(Chat::restore(&session, wrong).await, Err(ChatError::StoreCorrupt)));
+    assert!(matches!(
+        Chat::restore(&session, wrong).await,
+        Err(ChatError::StoreCorrupt)
+    ));
     assert_eq!(aside(one.store().parent().unwrap(), "chat.damaged-"), 1);
 }
 
@@ -81,7 +97,10 @@ async fn a_store_in_use_is_not_opened_twice() {
     let workplace = shared().await;
     let one = Device::sign_in(workplace, 38).await;
     let session = one.chat.session().borrow().json.clone();
-    assert!(matches!(Chat::restore(&session, one.setup()).await, Err(ChatError::StoreLocked)));
+    assert!(matches!(
+        Chat::restore(&session, one.setup()).await,
+        Err(ChatError::StoreLocked)
+    ));
     one.chat.close().await;
     let again = Chat::restore(&session, one.setup()).await.unwrap();
     again.close().await;
@@ -94,7 +113,15 @@ async fn nothing_that_was_said_can_be_read_in_the_files_of_the_store() {
     other.open(&room).await;
     other.say(&room, "phrase-tres-reconnaissable").await;
     items.message("phrase-tres-reconnaissable").await;
-    one.chat.send_bytes(&room, "nom-reconnaissable.txt", "text/plain", b"contenu-reconnaissable".repeat(100)).await.unwrap();
+    one.chat
+        .send_bytes(
+            &room,
+            "nom-reconnaissable.txt",
+            "text/plain",
+            b"contenu-reconnaissable".repeat(100),
+        )
+        .await
+        .unwrap();
     one.until(|status| status.queued == 0).await;
     one.chat.close().await;
     let mut files = 0;
@@ -102,7 +129,9 @@ async fn nothing_that_was_said_can_be_read_in_the_files_of_the_store() {
         let bytes = fs::read(entry.path()).unwrap_or_default();
         files += 1;
         for secret in ["reconnaissable", "phrase-tres", "Essai"] {
-            let found = bytes.windows(secret.len()).any(|window| window == secret.as_bytes());
+            let found = bytes
+                .windows(secret.len())
+                .any(|window| window == secret.as_bytes());
             assert!(!found, "{secret} in {:?}", entry.file_name());
         }
     }

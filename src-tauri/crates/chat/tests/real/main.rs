@@ -6,6 +6,8 @@
 mod common;
 mod conversation;
 mod damage;
+#[cfg(target_os = "linux")]
+mod disk;
 mod hostile;
 mod keys;
 mod offline;
