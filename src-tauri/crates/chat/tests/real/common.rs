@@ -44,7 +44,11 @@ pub struct Device {
 }
 
 pub fn setup(workplace: &Workplace, folder: PathBuf) -> Setup {
-    let trust = Trust::from_pem(workplace.authority().as_bytes()).expect("an authority");
+    setup_trusting(workplace.authority(), folder)
+}
+
+pub fn setup_trusting(authority: &str, folder: PathBuf) -> Setup {
+    let trust = Trust::from_pem(authority.as_bytes()).expect("an authority");
     Setup {
         store: Store {
             folder,
@@ -61,16 +65,21 @@ impl Device {
     pub async fn sign_in(workplace: &Workplace, number: usize) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let store = folder.path().join("chat");
-        let mut device = Self::sign_in_at(workplace, number, store).await;
+        let person = &workplace.people()[number];
+        let setup = setup(workplace, store);
+        let mut device = Self::sign_in_with(
+            &workplace.homeserver(),
+            &person.uid,
+            &person.password,
+            setup,
+        )
+        .await;
         device._folder = Some(folder);
         device
     }
 
-    pub async fn sign_in_at(workplace: &Workplace, number: usize, store: PathBuf) -> Self {
-        let uid = workplace.people()[number].uid.as_str();
-        let setup = setup(workplace, store);
-        let homeserver: Url = workplace.homeserver().parse().unwrap();
-        let password = &workplace.people()[number].password;
+    pub async fn sign_in_with(homeserver: &str, uid: &str, password: &str, setup: Setup) -> Self {
+        let homeserver: Url = homeserver.parse().unwrap();
         let chat = Chat::sign_in_password(&homeserver, uid, password, setup.clone())
             .await
             .expect("signed in");

@@ -7,16 +7,20 @@ use std::process::Stdio;
 
 use chat::{Chat, ChatError, Item, Sync};
 
-use crate::common::{Device, PATIENCE, draft, is_sent, shared, text_of};
+use crate::common::{Device, PATIENCE, draft, is_sent, setup_trusting, shared, text_of};
 
 const NAME: &str = "disk::a_full_disk_is_said_and_nothing_that_was_there_is_lost";
 const SMALL: &str = "CORDEE_TEST_SMALL_DISK";
+const SERVER: &str = "CORDEE_TEST_SERVER";
+const AUTHORITY: &str = "CORDEE_TEST_AUTHORITY";
+const PERSON: &str = "CORDEE_TEST_PERSON";
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_full_disk_is_said_and_nothing_that_was_there_is_lost() {
     if let Some(folder) = std::env::var_os(SMALL) {
         return on_small_disk(PathBuf::from(folder)).await;
     }
+    let workplace = shared().await;
     let folder = tempfile::tempdir().unwrap();
     let script = format!(
         "mount -t tmpfs -o size=24m none \"${SMALL}\" && exec \"$0\" --exact \"$1\" --nocapture"
@@ -26,6 +30,9 @@ async fn a_full_disk_is_said_and_nothing_that_was_there_is_lost() {
         .arg(std::env::current_exe().unwrap())
         .arg(NAME)
         .env(SMALL, folder.path())
+        .env(SERVER, workplace.homeserver())
+        .env(AUTHORITY, workplace.authority_file())
+        .env(PERSON, &workplace.people()[24].uid)
         .stdin(Stdio::null())
         .kill_on_drop(true)
         .status();
@@ -37,8 +44,11 @@ async fn a_full_disk_is_said_and_nothing_that_was_there_is_lost() {
 }
 
 async fn on_small_disk(folder: PathBuf) {
-    let workplace = shared().await;
-    let mut one = Device::sign_in_at(workplace, 24, folder.join("chat")).await;
+    network::install_crypto_provider();
+    let given = |name: &str| std::env::var(name).unwrap();
+    let authority = std::fs::read_to_string(given(AUTHORITY)).unwrap();
+    let setup = setup_trusting(&authority, folder.join("chat"));
+    let mut one = Device::sign_in_with(&given(SERVER), &given(PERSON), "saint-elme", setup).await;
     let room = one.chat.create_room("Disque", &[]).await.unwrap();
     let (_, mut items) = one.open(&room).await;
     one.say(&room, "avant").await;
