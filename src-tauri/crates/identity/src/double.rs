@@ -334,9 +334,14 @@ pub async fn browse(url: &Url) -> (u16, Option<Url>, String) {
     let page = answer
         .split_once("\r\n\r\n")
         .map(|(_, page)| page.to_owned());
+    let onward = location.and_then(|to| Url::parse(to).ok());
+    if let Some(last) = onward.as_ref().filter(|to| to.path() == "/done") {
+        assert_eq!(last.query(), None, "the last address holds nothing");
+        return Box::pin(browse(last)).await;
+    }
     (
         status,
-        location.and_then(|to| Url::parse(to).ok()),
+        onward,
         page.unwrap_or_default(),
     )
 }

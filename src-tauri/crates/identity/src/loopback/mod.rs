@@ -27,6 +27,8 @@ const CONNECTION_DEADLINE: Duration = Duration::from_secs(10);
 /// Time for the last answers to reach the browser after everything has arrived.
 const FAREWELL: Duration = Duration::from_secs(2);
 const MOST_CONNECTIONS: usize = 16;
+/// Where the journey of the browser ends.
+const LAST_PAGE: &str = "/done";
 
 /// What somebody asked for: a path and its query.
 #[derive(Debug)]
@@ -66,16 +68,20 @@ impl Loopback {
     /// `http://127.0.0.1:PORT/callback` and the like. The address and not `localhost`, which may
     /// resolve to somebody else's listener on `::1`.
     pub fn address(&self, path: &str) -> Option<Url> {
-        Url::parse(&format!("http://127.0.0.1:{}{path}", self.port)).ok()
+        address(self.port, path)
     }
 
-    /// Serves until `answer` says that it has seen enough (`true`), then lets the last page reach
-    /// the browser. Dropping the future ends every connection.
+    /// Serves until `answer` says that it has seen enough (`true`), then leads the browser to a last
+    /// page whose address holds nothing: what stays in the address bar and in the history must not
+    /// be a code or a token. Dropping the future ends every connection.
     pub async fn serve(self, pages: Pages, mut answer: impl FnMut(Visit) -> (Reply, bool)) {
         let host = format!("127.0.0.1:{}", self.port);
         let (visits, mut arrivals) = mpsc::channel::<Arrival>(MOST_CONNECTIONS);
         let mut connections = JoinSet::new();
         let closing = CancellationToken::new();
+        let mut last: Option<Reply> = None;
+        let gone = tokio::time::sleep(Duration::MAX);
+        tokio::pin!(gone);
         loop {
             tokio::select! {
                 accepted = self.listener.accept(), if connections.len() < MOST_CONNECTIONS => {
@@ -89,11 +95,20 @@ impl Loopback {
                     }
                 }
                 Some(_) = connections.join_next() => {}
+                // The browser was closed before its last page.
+                () = &mut gone => break,
                 Some((visit, reply)) = arrivals.recv() => {
-                    let (what, enough) = answer(visit);
-                    let _ = reply.send(http::response(&what, &pages));
-                    if enough {
+                    if let Some(what) = &last && visit.path == LAST_PAGE {
+                        let _ = reply.send(http::response(what, &pages));
                         break;
+                    }
+                    let (what, enough) = answer(visit);
+                    if enough && let Some(address) = address(self.port, LAST_PAGE) {
+                        let _ = reply.send(http::response(&Reply::Continue(address), &pages));
+                        last = Some(what);
+                        gone.as_mut().reset(tokio::time::Instant::now() + FAREWELL);
+                    } else {
+                        let _ = reply.send(http::response(&what, &pages));
                     }
                 }
             }
@@ -104,6 +119,10 @@ impl Loopback {
         let farewell = async { while connections.join_next().await.is_some() {} };
         let _ = tokio::time::timeout(FAREWELL, farewell).await;
     }
+}
+
+fn address(port: u16, path: &str) -> Option<Url> {
+    Url::parse(&format!("http://127.0.0.1:{port}{path}")).ok()
 }
 
 type Arrival = (Visit, oneshot::Sender<Vec<u8>>);

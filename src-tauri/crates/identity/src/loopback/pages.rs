@@ -23,11 +23,11 @@ impl Pages {
             Some("fr") => (
                 "fr",
                 (
-                    "C'est fait",
+                    "C’est fait",
                     "Vous pouvez fermer cette page et revenir à Cordée.",
                 ),
                 (
-                    "La connexion n'a pas été acceptée",
+                    "La connexion n’a pas été acceptée",
                     "Revenez à Cordée pour voir pourquoi et recommencer.",
                 ),
             ),
@@ -68,10 +68,14 @@ pub fn html(language: &str, page: &Page) -> String {
     format!(
         "<!doctype html><html lang=\"{language}\"><meta charset=\"utf-8\">\
          <meta name=\"viewport\" content=\"width=device-width\"><title>{title} – Cordée</title>\
-         <style>:root{{color-scheme:light dark}}body{{font:16px/1.5 Inter,system-ui,sans-serif;\
-         display:grid;place-content:center;min-height:90vh;margin:0;padding:24px;text-align:center}}\
-         h1{{font-size:24px;margin:0 0 8px}}p{{margin:0}}</style>\
-         <main><h1>{title}</h1><p>{text}</p></main></html>"
+         <style>body{{font:16px/1.5 Inter,system-ui,sans-serif;display:grid;place-content:center;\
+         min-height:100vh;margin:0;background:linear-gradient(165deg,#10242f,#0c3a47 62%,#0b6e84 130%);\
+         color:#e7f2f5}}main{{box-sizing:border-box;width:min(420px,100vw - 32px);padding:40px 32px;\
+         border-radius:16px;background:#fff;color:#15212c;text-align:center}}\
+         b{{display:block;font-size:18px;color:#0a5f72;margin-bottom:24px}}\
+         h1{{font-size:24px;line-height:1.3;letter-spacing:-.015em;margin:0 0 8px}}\
+         p{{margin:0;color:#4d5a68}}</style>\
+         <main><b>Cordée</b><h1>{title}</h1><p>{text}</p></main></html>"
     )
 }
 
@@ -98,7 +102,7 @@ mod tests {
 
     #[test]
     fn the_page_speaks_the_persons_language() {
-        assert_eq!(Pages::in_language("fr-BE").done.title, "C'est fait");
+        assert_eq!(Pages::in_language("fr-BE").done.title, "C’est fait");
         assert_eq!(Pages::in_language("nl_BE").language, "nl");
         assert_eq!(Pages::in_language("de").language, "en");
     }

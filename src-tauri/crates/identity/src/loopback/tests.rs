@@ -50,7 +50,7 @@ async fn the_last_page_reaches_the_browser_whole_although_the_listener_ends() {
     let (port, task) = listening().await;
     let (status, _, page) = browse(&at(port, "/end?code=x")).await;
     assert_eq!(status, 200);
-    assert!(page.contains("C'est fait") && page.ends_with("</html>"));
+    assert!(page.contains("C’est fait") && page.ends_with("</html>"));
     assert!(!page.contains("<script"));
     assert_eq!(task.await.unwrap().len(), 1);
 }
