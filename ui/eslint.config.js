@@ -15,6 +15,7 @@ export default ts.config(
     // Also for plain files: the cycle rule reads the components they import.
     languageOptions: { parserOptions: { parser: ts.parser, extraFileExtensions: [".svelte"] } },
     settings: {
+      "import-x/ignore": ["node_modules", "src/paraglide"],
       "import-x/extensions": [".ts", ".svelte", ".js"],
       "import-x/parsers": { "@typescript-eslint/parser": [".ts"], "svelte-eslint-parser": [".svelte"] },
       "import-x/resolver-next": [
@@ -60,6 +61,7 @@ export default ts.config(
   {
     // Generated.
     files: ["src/backend/bindings.ts"],
+    linterOptions: { reportUnusedDisableDirectives: "off" },
     rules: { "@typescript-eslint/no-explicit-any": "off", "@typescript-eslint/consistent-type-imports": "off" },
   },
 );

@@ -8,7 +8,7 @@ const contract = `
 organisation.notFound organisation.badDocument organisation.unsupportedVersion organisation.insecure
 organisation.redirected organisation.tooLarge organisation.slow organisation.badAddress
 network.offline network.timeout network.refused network.dns network.wrongCertificate
-network.captivePortal network.server
+network.captivePortal network.server network.protocol policy.unreadable
 signIn.cancelled signIn.timedOut signIn.refused signIn.blocked signIn.clockOff signIn.portsBusy
 signIn.stateMismatch signIn.tokenInvalid signIn.wrongPassword signIn.revoked signIn.browser
 keyring.locked keyring.missing keyring.failed

@@ -60,9 +60,6 @@ export type Answer<T> = Promise<Result<T>>;
 /** Ends a subscription. Calling it twice is harmless. */
 export type Stop = () => void;
 
-/** Files dragged over the window; the paths never leave the program's own process otherwise. */
-export type FileDrag = { phase: "over" } | { phase: "left" } | { phase: "dropped"; paths: string[] };
-
 export interface Backend {
   session: {
     state(): Answer<Session>;
@@ -124,7 +121,6 @@ export interface Backend {
   copyDiagnostics(): Answer<string>;
   openLink(url: string): Answer<null>;
   onNavigate(told: (to: Navigate) => void): Stop;
-  onFileDrag(told: (drag: FileDrag) => void): Stop;
   /** The first real content is painted: start-up is over. */
   uiReady(): Answer<null>;
   /** A defect of the interface itself: a code and where it happened, never content. */

@@ -6,7 +6,6 @@ import type {
   Backend,
   ChatStatus,
   Connection,
-  FileDrag,
   Item,
   ListDiff,
   Message,
@@ -62,7 +61,6 @@ export class FakeBackend implements Backend {
   #typing = new Told<TypingChanged>();
   #settings = new Told<SettingsView>();
   #navigations = new Told<Navigate>();
-  #drags = new Told<FileDrag>();
   #rooms = new Told<ListDiff<Room>[]>();
   #open = new Map<number, Open>();
   #next = 1;
@@ -154,10 +152,6 @@ export class FakeBackend implements Backend {
 
   navigate(to: Navigate): void {
     this.#navigations.tell(to);
-  }
-
-  drag(drag: FileDrag): void {
-    this.#drags.tell(drag);
   }
 
   // ---- Backend
@@ -371,7 +365,6 @@ export class FakeBackend implements Backend {
   copyDiagnostics = () => this.#answer("copyDiagnostics", () => "Cordée 0.1.0");
   openLink = () => this.#answer("openLink", () => null);
   onNavigate = this.#navigations.on;
-  onFileDrag = this.#drags.on;
   uiReady = () => this.#answer("uiReady", () => null);
   uiError = () => this.#answer("uiError", () => null);
 

@@ -1,7 +1,6 @@
 // The backend of the desktop program: generated commands and events, in the shape of backend.ts.
 import { Channel } from "@tauri-apps/api/core";
-import { getCurrentWebview } from "@tauri-apps/api/webview";
-import type { Answer, Backend, FileDrag, Item, ListDiff, Problem, Room, Stop } from "./backend";
+import type { Answer, Backend, Item, ListDiff, Problem, Room, Stop } from "./backend";
 import { commands, events } from "./bindings";
 
 /** A command that threw (missing, not permitted, serialisation) is a defect of ours, told as one. */
@@ -116,16 +115,7 @@ export function tauriBackend(): Backend {
     copyDiagnostics: () => call(commands.diagnosticsCopy()),
     openLink: (url) => call(commands.linkOpen(url)),
     onNavigate: (told) => listen(events.navigate, told),
-    onFileDrag: (told) => stopLater(dragsOverThisWindow(told)),
     uiReady: () => call(commands.uiReady()),
     uiError: (code, place) => call(commands.uiError(code, place)),
   };
-}
-
-function dragsOverThisWindow(told: (drag: FileDrag) => void): Promise<Stop> {
-  return getCurrentWebview().onDragDropEvent(({ payload }) => {
-    if (payload.type === "drop") told({ phase: "dropped", paths: payload.paths });
-    else if (payload.type === "leave") told({ phase: "left" });
-    else told({ phase: "over" });
-  });
 }

@@ -80,7 +80,12 @@ Object.defineProperty(Element.prototype, "scrollTop", {
     queueMicrotask(() => this.dispatchEvent(new Event("scroll")));
   },
 });
-Element.prototype.scrollTo = () => {};
+Element.prototype.scrollTo = function scrollTo(this: Element, to?: ScrollToOptions | number, y?: number) {
+  this.scrollTop = typeof to === "object" ? (to.top ?? this.scrollTop) : (y ?? 0);
+};
+Element.prototype.scrollBy = function scrollBy(this: Element, by?: ScrollToOptions | number, y?: number) {
+  this.scrollTop += typeof by === "object" ? (by.top ?? 0) : (y ?? 0);
+};
 Element.prototype.animate ??= () => ({ cancel() {}, finished: Promise.resolve(), onfinish: null }) as unknown as Animation;
 URL.createObjectURL ??= () => "blob:test";
 URL.revokeObjectURL ??= () => {};
