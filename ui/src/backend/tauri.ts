@@ -2,6 +2,7 @@
 import { Channel } from "@tauri-apps/api/core";
 import type { Answer, Backend, Item, ListDiff, Problem, Room, Stop } from "./backend";
 import { commands, events } from "./bindings";
+import { inOrder } from "./in-order";
 
 /** A command that threw (missing, not permitted, serialisation) is a defect of ours, told as one. */
 async function call<T>(answer: Answer<T>): Answer<T> {
@@ -54,6 +55,7 @@ function channel<T>(told: (diffs: ListDiff<T>[]) => void): Channel<ListDiff<T>[]
 }
 
 export function tauriBackend(): Backend {
+  const sending = inOrder();
   return {
     session: {
       state: () => snapshot(commands.sessionState),
@@ -84,10 +86,11 @@ export function tauriBackend(): Backend {
       openTimeline: (room, told) => call(commands.chatTimelineOpen(room, channel<Item>(told))),
       back: (timeline) => call(commands.chatTimelineBack(timeline)),
       closeTimeline: (timeline) => call(commands.chatTimelineClose(timeline)),
-      send: (room, draft) => call(commands.chatSend(room, draft)),
-      sendFiles: (room, paths) => call(commands.chatSendFiles(room, paths)),
+      send: (room, draft) => sending(room, () => call(commands.chatSend(room, draft))),
+      sendFiles: (room, paths) => sending(room, () => call(commands.chatSendFiles(room, paths))),
       pickFiles: (room) => call(commands.chatPickFiles(room)),
-      sendBytes: (room, name, mime, base64) => call(commands.chatSendBytes(room, name, mime, base64)),
+      sendBytes: (room, name, mime, base64) =>
+        sending(room, () => call(commands.chatSendBytes(room, name, mime, base64))),
       retry: (room, item) => call(commands.chatRetry(room, item)),
       discard: (room, item) => call(commands.chatDiscard(room, item)),
       typing: (room, typing) => call(commands.chatTyping(room, typing)),
