@@ -26,7 +26,7 @@ impl Browser {
         let port = free_port()?;
         let mut command = home.program("chromedriver");
         command.arg(format!("--port={port}"));
-        let driver = Driver::start(home, "chromedriver", command, port).await?;
+        let driver = Driver::start(home, "chromedriver", command, &[port]).await?;
         let profile = home.folder().join(".config/chromium");
         let mut arguments = vec![
             format!("--user-data-dir={}", profile.display()),

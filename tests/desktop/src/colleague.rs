@@ -1,11 +1,13 @@
 //! The other person in a conversation: a real Matrix client of its own, with its own keys, and no window.
+//!
+//! The client's futures are deep; they are boxed here, so that whoever waits for a colleague compiles in passing.
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 use chat::{Chat, Draft, Setup, Store};
-use futures_util::StreamExt as _;
+use futures_util::{FutureExt as _, StreamExt as _};
 use network::{Clients, Trust};
 use serde::Serialize;
 use serde_json::Value;
@@ -36,7 +38,7 @@ impl Colleague {
             device_name: "Collègue".to_owned(),
         };
         let homeserver = workplace.homeserver().parse()?;
-        let chat = Chat::sign_in_password(&homeserver, &person.uid, &person.password, setup).await?;
+        let chat = Chat::sign_in_password(&homeserver, &person.uid, &person.password, setup).boxed().await?;
         let (first, diffs) = chat.rooms();
         let rooms = Mirror::follow(&first, diffs);
         let arrived = Self { chat, rooms, _folder: folder };
@@ -59,24 +61,24 @@ impl Colleague {
         .await?;
         let id = room["id"].as_str().context("a room without id")?.to_owned();
         if room["invited"] == true {
-            self.chat.join(&id).await?;
+            self.chat.join(&id).boxed().await?;
         }
         Ok(id)
     }
 
     /// The encrypted conversation with somebody; it is made if there is none.
     pub async fn direct(&self, person: &Person) -> Result<String> {
-        Ok(self.chat.direct(&person.mxid).await?)
+        Ok(self.chat.direct(&person.mxid).boxed().await?)
     }
 
     pub async fn write(&self, room: &str, text: &str) -> Result<()> {
         let draft = Draft { text: text.to_owned(), reply_to: None, mentions: Vec::new() };
-        Ok(self.chat.send(room, draft).await?)
+        Ok(self.chat.send(room, draft).boxed().await?)
     }
 
     /// Opens a conversation and keeps it open.
     pub async fn open(&self, room: &str) -> Result<Conversation> {
-        let opened = self.chat.open_timeline(room).await?;
+        let opened = self.chat.open_timeline(room).boxed().await?;
         Ok(Conversation { items: Mirror::follow(&opened.items, opened.diffs), id: opened.id, chat: self.chat.clone() })
     }
 
@@ -87,9 +89,10 @@ impl Colleague {
         let (question, answer) = (question.to_owned(), answer.to_owned());
         Ok(tokio::spawn(async move {
             conversation.hear(&question, PATIENCE * 2).await?;
-            let typing = chat.typing(&room, true).await;
+            let typing = chat.typing(&room, true).boxed().await;
             typing.context("typing could not be told")?;
-            chat.send(&room, Draft { text: answer, reply_to: None, mentions: Vec::new() }).await?;
+            chat.typing(&room, false).boxed().await?;
+            chat.send(&room, Draft { text: answer, reply_to: None, mentions: Vec::new() }).boxed().await?;
             Ok(())
         }))
     }
@@ -111,7 +114,7 @@ impl Colleague {
                 let now = asked(&items.borrow_and_update());
                 if now > heard {
                     let text = answers.next().copied().unwrap_or_default().to_owned();
-                    if let Err(why) = chat.send(&room, Draft { text, reply_to: None, mentions: Vec::new() }).await {
+                    if let Err(why) = chat.send(&room, Draft { text, reply_to: None, mentions: Vec::new() }).boxed().await {
                         tracing::warn!("the colleague cannot answer: {why}");
                     }
                 }
@@ -122,7 +125,7 @@ impl Colleague {
 
     /// Ends the client; what it stored is removed.
     pub async fn leave(self) {
-        self.chat.close().await;
+        self.chat.close().boxed().await;
     }
 }
 

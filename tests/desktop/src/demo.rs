@@ -5,6 +5,7 @@ use std::process::Stdio;
 use std::sync::Arc;
 
 use anyhow::{Context, Result, bail, ensure};
+use futures_util::FutureExt as _;
 use workplace::{Person, Workplace};
 
 use crate::gallery::Gallery;
@@ -30,7 +31,7 @@ pub struct Options {
 /// Gives the demo. `Ok` means that every step was seen on the screen. Ctrl C ends it, and everything that it started.
 pub async fn run(options: Options) -> Result<()> {
     tokio::select! {
-        done = give(options) => done,
+        done = give(options).boxed() => done,
         stopped = tokio::signal::ctrl_c() => Ok(stopped?),
     }
 }
@@ -52,8 +53,14 @@ async fn give(options: Options) -> Result<()> {
     let colleague = Colleague::arrive(&workplace, workplace.person(COLLEAGUE)?).await?;
     let window = sign_in(&workplace, &home, person, &gallery).await?;
     if options.headless {
-        converse(&window, &colleague, person, &gallery).await?;
-        look_around(&window, &gallery).await?;
+        let seen = async {
+            converse(&window, &colleague, person, &gallery).await?;
+            look_around(&window, &gallery).await
+        };
+        if let Err(why) = seen.await {
+            gallery.failure(&screen).await;
+            return Err(why);
+        }
         window.close().await?;
     } else {
         window.close().await?;
@@ -94,6 +101,7 @@ async fn sign_in(workplace: &Workplace, home: &Home, person: &Person, gallery: &
     browser.last_page().await?;
     gallery.screen(screen, "browser-back-to-cordee").await?;
     browser.close().await?;
+    window.focus().await?;
 
     window.see_within("frame", PATIENCE * 2).await?;
     window.see("today").await?;
@@ -107,7 +115,7 @@ async fn converse(window: &Window, colleague: &Colleague, person: &Person, galle
     let room = colleague.direct(person).await?;
     window.click("rail-chat").await?;
     window.see("room-row").await?;
-    let name = colleague.chat().own_profile().await.name;
+    let name = colleague.chat().own_profile().boxed().await.name;
     window.open_room(&name).await?;
     window.see_attribute("room-encryption", "data-encrypted", "true").await?;
     gallery.window(window, "conversation").await?;
@@ -128,15 +136,15 @@ async fn converse(window: &Window, colleague: &Colleague, person: &Person, galle
 /// The other places, languages and looks.
 async fn look_around(window: &Window, gallery: &Gallery) -> Result<()> {
     choose(window, "settings-language", "nl").await?;
-    window.see_attribute("html", "lang", "nl").await?;
+    window.see_attribute(":root", "lang", "nl").await?;
     window.click("rail-chat").await?;
     window.see_message(ANSWER, "sent").await?;
     gallery.window(window, "conversation-in-dutch").await?;
 
     choose(window, "settings-language", "fr").await?;
-    window.see_attribute("html", "lang", "fr").await?;
+    window.see_attribute(":root", "lang", "fr").await?;
     choose(window, "settings-theme", "dark").await?;
-    window.see_attribute("html", "data-theme", "dark").await?;
+    window.see_attribute(":root", "data-theme", "dark").await?;
     window.click("rail-chat").await?;
     window.see_message(ANSWER, "sent").await?;
     gallery.window(window, "conversation-in-dark").await?;
@@ -145,7 +153,7 @@ async fn look_around(window: &Window, gallery: &Gallery) -> Result<()> {
     window.see("today").await?;
     gallery.window(window, "today-in-dark").await?;
     choose(window, "settings-theme", "light").await?;
-    window.see_attribute("html", "data-theme", "light").await?;
+    window.see_attribute(":root", "data-theme", "light").await?;
     gallery.window(window, "settings").await?;
 
     window.chord(CONTROL, "k").await?;
@@ -175,7 +183,7 @@ async fn look_around(window: &Window, gallery: &Gallery) -> Result<()> {
     gallery.window(window, "channel").await
 }
 
-/// Chooses one option in the settings.
+/// Opens the settings and chooses one option there.
 async fn choose(window: &Window, setting: &str, value: &str) -> Result<()> {
     if !window.shows("settings").await? {
         window.click("own-menu").await?;

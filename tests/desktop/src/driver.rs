@@ -23,16 +23,20 @@ pub struct Driver {
 }
 
 impl Driver {
-    /// Starts `command` (already told to listen on `port`) in this home and waits until it listens.
-    pub async fn start(home: &Home, name: &str, command: Command, port: u16) -> Result<Self> {
+    /// Starts `command` in this home (already told to listen on these ports; the first one is its own) and waits until
+    /// all of them listen.
+    pub async fn start(home: &Home, name: &str, command: Command, ports: &[u16]) -> Result<Self> {
+        let port = *ports.first().context("a driver needs a port")?;
         let log = home.folder().join("run").join(format!("{name}-{port}.log"));
         let crew = Crew::new(home.guard().clone(), log);
         crew.start(command).with_context(|| format!("cannot start {name}"))?;
-        wait::until(&format!("{name} listens"), wait::PATIENCE, || async {
-            ensure!(crew.ended().is_none(), "{}", crew.last_lines());
-            Ok(tokio::net::TcpStream::connect(("127.0.0.1", port)).await.ok().map(drop))
-        })
-        .await?;
+        for &port in ports {
+            wait::until(&format!("{name} listens"), wait::PATIENCE, || async {
+                ensure!(crew.ended().is_none(), "{}", crew.last_lines());
+                Ok(tokio::net::TcpStream::connect(("127.0.0.1", port)).await.ok().map(drop))
+            })
+            .await?;
+        }
         Ok(Self { crew, port })
     }
 

@@ -39,6 +39,15 @@ impl Gallery {
         }
     }
 
+    /// The screen at the moment when something was not as it should be.
+    pub async fn failure(&self, screen: &Screen) {
+        if let Some(folder) = &self.folder
+            && let Err(why) = screen.picture(&folder.join("failed.png")).await
+        {
+            tracing::warn!("no picture of the failure: {why:#}");
+        }
+    }
+
     fn file(&self, name: &str) -> Option<PathBuf> {
         let number = self.next.fetch_add(1, Ordering::Relaxed);
         tracing::info!("seen {number:02}: {name}");

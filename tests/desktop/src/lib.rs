@@ -37,6 +37,7 @@ mod browser;
 mod colleague;
 pub mod demo;
 mod driver;
+mod focus;
 pub mod gallery;
 mod home;
 mod keyring;

@@ -42,6 +42,7 @@ pub struct Window {
     client: Client,
     driver: Driver,
     process: i32,
+    display: String,
 }
 
 impl Window {
@@ -59,7 +60,7 @@ impl Window {
             .args(["--port", &port.to_string(), "--native-port", &native.to_string()])
             .args(["--native-driver", "/usr/bin/WebKitWebDriver"])
             .envs(more.iter().copied());
-        let driver = Driver::start(home, "tauri-driver", command, port).await?;
+        let driver = Driver::start(home, "tauri-driver", command, &[port, native]).await?;
         let capabilities = json!({ "browserName": "wry", "tauri:options": { "application": program } });
         let client = driver.session(capabilities.as_object().cloned().unwrap_or_default()).await?;
         let process = driver
@@ -67,12 +68,24 @@ impl Window {
             .into_iter()
             .find_map(|root| processes::running(root, &program))
             .context("the window has no process")?;
-        Ok(Self { client, driver, process })
+        let window = Self { client, driver, process, display: home.screen().display().to_owned() };
+        window.focus().await?;
+        Ok(window)
     }
 
     /// The process of the program itself.
     pub fn process(&self) -> i32 {
         self.process
+    }
+
+    /// Brings the window to the front, as a click on it would.
+    pub async fn focus(&self) -> Result<()> {
+        until("the window has the focus", PATIENCE, || async {
+            Ok((crate::focus::give(&self.display, self.process)?
+                && self.run("return document.hasFocus();", vec![]).await? == json!(true))
+            .then_some(()))
+        })
+        .await
     }
 
     // ---- looking
@@ -83,10 +96,13 @@ impl Window {
     }
 
     pub async fn see_within(&self, place: &str, patience: Duration) -> Result<()> {
-        until(&format!("{place} is on the screen"), patience, || async {
-            Ok(self.shows(place).await?.then_some(()))
-        })
-        .await
+        let what = format!("{place} is on the screen");
+        let seen = until(&what, patience, || async {
+            // Nothing comes after this any more.
+            Ok(if self.shows("broken").await? { Some(false) } else { self.shows(place).await?.then_some(true) })
+        });
+        ensure!(seen.await? || place == "broken", "the window says that it cannot go on, instead of {place}");
+        Ok(())
     }
 
     /// Waits until one of the things in this place shows the text.
@@ -231,6 +247,11 @@ impl Window {
         self.see("composer-input").await
     }
 
+    /// Opens the conversation with somebody; same as [`Window::open_room`], which also finds people in the list.
+    pub async fn open_room_with(&self, name: &str) -> Result<()> {
+        self.open_room(name).await
+    }
+
     /// Types a message and presses Enter.
     pub async fn write(&self, text: &str) -> Result<()> {
         self.type_text("composer-input", text).await?;
@@ -285,7 +306,7 @@ impl Window {
 
     /// Closes the window and waits until the program has ended.
     pub async fn close(self) -> Result<()> {
-        let Self { client, driver, process } = self;
+        let Self { client, driver, process, .. } = self;
         // The program may be gone before it has answered.
         let _ = tokio::time::timeout(GOODBYE, client.close()).await;
         let ended = until("the program has ended", GOODBYE, || async {
