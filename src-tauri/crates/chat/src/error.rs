@@ -200,15 +200,12 @@ fn under<'a>(error: &'a (dyn StdError + 'static)) -> Option<&'a (dyn StdError + 
     use matrix_sdk::send_queue::{RoomSendQueueError, RoomSendQueueStorageError};
     use matrix_sdk_ui::{encryption_sync_service, room_list_service, sync_service, timeline};
 
+    // One `if let` for each pattern: most of the kinds have a single wrapper in them.
     macro_rules! look_into {
         ($($kind:ty { $($pattern:pat => $inner:expr),+ $(,)? })+) => {
-            $(if let Some(error) = error.downcast_ref::<$kind>() {
-                match error {
-                    $($pattern => return Some($inner),)+
-                    #[allow(unreachable_patterns)]
-                    _ => {}
-                }
-            })+
+            $($(if let Some($pattern) = error.downcast_ref::<$kind>() {
+                return Some($inner);
+            })+)+
         };
     }
     look_into! {

@@ -45,7 +45,7 @@ impl<T: Clone + PartialEq + Send + Sync + 'static> Shown<T> {
                 VectorDiff::PopFront => drop(batch.pop_front()),
                 VectorDiff::PopBack => drop(batch.pop_back()),
                 VectorDiff::Insert { index, value } if index <= batch.len() => {
-                    batch.insert(index, value)
+                    batch.insert(index, value);
                 }
                 VectorDiff::Set { index, value } if index < batch.len() => {
                     if batch.get(index) != Some(&value) {
@@ -121,7 +121,7 @@ impl<T: Clone> ListDiff<T> {
             Self::PopFront if !list.is_empty() => drop(list.remove(0)),
             Self::PopBack => drop(list.pop()),
             Self::Insert { index, value } if at(index) <= list.len() => {
-                list.insert(at(index), value)
+                list.insert(at(index), value);
             }
             Self::Set { index, value } => {
                 if let Some(place) = list.get_mut(at(index)) {

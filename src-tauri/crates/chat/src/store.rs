@@ -55,7 +55,7 @@ pub(crate) enum Damage {
 }
 
 impl Damage {
-    /// Reads SQLite's own words for its result codes (<https://www.sqlite.org/rescode.html>): the SDK's error
+    /// Reads the database's own words for its result codes (<https://www.sqlite.org/rescode.html>): the SDK's error
     /// that holds the code is private to its crate.
     pub(crate) fn of(error: &(dyn StdError + 'static)) -> Option<Self> {
         let text = error.to_string();
@@ -288,7 +288,7 @@ impl Held {
     }
 }
 
-/// Whether SQLite finds the file in order.
+/// Whether the database finds its file in order.
 fn sound(path: &Path) -> Result<bool, rusqlite::Error> {
     let verdict = rusqlite::Connection::open(path).and_then(|connection| {
         connection.query_row("PRAGMA quick_check(1)", [], |row| row.get::<_, String>(0))

@@ -115,12 +115,11 @@ async fn run(shared: &Arc<Shared>, failures: &mut usize) -> Outcome {
 /// The server forgot where we were: not a failure, the next request starts over.
 fn expired(error: &matrix_sdk_ui::sync_service::Error) -> bool {
     use matrix_sdk_ui::{encryption_sync_service, room_list_service, sync_service};
-    let cause = match error {
-        sync_service::Error::RoomList(room_list_service::Error::SlidingSync(cause))
-        | sync_service::Error::EncryptionSync(encryption_sync_service::Error::SlidingSync(cause)) => {
-            cause
-        }
-        _ => return false,
+    let (sync_service::Error::RoomList(room_list_service::Error::SlidingSync(cause))
+    | sync_service::Error::EncryptionSync(encryption_sync_service::Error::SlidingSync(cause))) =
+        error
+    else {
+        return false;
     };
     matches!(
         cause.client_api_error_kind(),
@@ -254,9 +253,9 @@ async fn count_queue(shared: &Shared) {
 
 /// Keeps what belongs into the keyring current.
 pub(crate) async fn watch_session(shared: Arc<Shared>) {
-    let mut changes = shared.client.subscribe_to_session_changes();
+    let mut events = shared.client.subscribe_to_session_changes();
     loop {
-        match changes.recv().await {
+        match events.recv().await {
             Ok(SessionChange::TokensRefreshed) | Err(RecvError::Lagged(_)) => {
                 if let Some(json) = session::saved(&shared.client) {
                     shared.session.send_if_modified(|session| {

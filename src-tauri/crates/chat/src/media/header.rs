@@ -62,7 +62,7 @@ fn jpeg(bytes: &[u8]) -> Option<(u32, u32)> {
         let marker = *bytes.get(at)?;
         at += 1;
         match marker {
-            0x01 | 0xd0..=0xd8 => continue,
+            0x01 | 0xd0..=0xd8 => {}
             0xd9 | 0xda => return None,
             0xc0..=0xc3 | 0xc5..=0xc7 | 0xc9..=0xcb | 0xcd..=0xcf => {
                 return Some((big16(bytes, at + 5)?, big16(bytes, at + 3)?));

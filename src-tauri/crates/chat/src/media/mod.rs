@@ -33,7 +33,7 @@ const KEPT: usize = 24 * 1024 * 1024;
 /// Pictures fetched or scaled at the same time.
 const AT_ONCE: usize = 4;
 /// Longest wait for one picture.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_mins(1);
 /// Side of a person's picture, in pixels.
 const AVATAR: u32 = 96;
 

@@ -3,6 +3,7 @@
 use matrix_sdk::latest_events::LatestEventValue;
 use matrix_sdk::notification_settings::RoomNotificationMode;
 use matrix_sdk::ruma::OwnedUserId;
+use matrix_sdk::ruma::events::direct::OwnedDirectUserIdentifier;
 use matrix_sdk::{EncryptionState, Room as SdkRoom, RoomDisplayName, RoomState};
 
 use super::preview;
@@ -84,7 +85,7 @@ pub(crate) fn direct_person(room: &SdkRoom) -> Option<OwnedUserId> {
     let mut targets = room
         .direct_targets()
         .into_iter()
-        .filter_map(|target| target.into_user_id());
+        .filter_map(OwnedDirectUserIdentifier::into_user_id);
     let person = targets.next()?;
     targets.next().is_none().then_some(person)
 }

@@ -246,7 +246,8 @@ impl Builder<'_> {
         let mut clear = String::with_capacity(text.len());
         for letter in text.chars() {
             if matches!(letter, ' ' | '\t' | '\n' | '\r' | '\u{c}') {
-                if !clear.ends_with(' ') && !(clear.is_empty() && at_start) {
+                let dropped = clear.ends_with(' ') || (clear.is_empty() && at_start);
+                if !dropped {
                     clear.push(' ');
                 }
             } else {

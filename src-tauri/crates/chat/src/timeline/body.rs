@@ -38,7 +38,7 @@ impl Mapper {
             MsgLikeKind::Sticker(sticker) => {
                 let content = sticker.content();
                 let source: MediaSource = content.source.clone().into();
-                self.image(shared, &content.body, &source, Some(&content.info), None)
+                image(shared, &content.body, &source, Some(&content.info), None)
             }
             MsgLikeKind::Redacted => Body::Redacted,
             MsgLikeKind::UnableToDecrypt(encrypted) => Body::Undecryptable {
@@ -86,7 +86,7 @@ impl Mapper {
                 let caption = content
                     .caption()
                     .map(|body| self.rich(shared, body, content.formatted_caption()).nodes);
-                self.image(
+                image(
                     shared,
                     content.filename(),
                     &content.source,
@@ -199,44 +199,43 @@ impl Mapper {
             None => text::plain(body),
         }
     }
+}
 
-    fn image(
-        &self,
-        shared: &Shared,
-        name: &str,
-        source: &MediaSource,
-        info: Option<&ImageInfo>,
-        caption: Option<Vec<Node>>,
-    ) -> Body {
-        let width = info.and_then(|info| pixels(info.width));
-        let height = info.and_then(|info| pixels(info.height));
-        let size = info.and_then(|info| info.size);
-        let thumbnail = info.and_then(|info| info.thumbnail_source.clone());
-        let area = u64::from(width.unwrap_or(0)) * u64::from(height.unwrap_or(0));
-        let huge = area > MAX_PIXELS || size.is_some_and(|size| u64::from(size) > MAX_SHOWN);
-        let mime = info
-            .and_then(|info| info.mimetype.clone())
-            .unwrap_or_else(|| "image/*".to_owned());
-        let too_large = huge && thumbnail.is_none();
-        let media = shared.media.attachment(Attachment {
-            source: source.clone(),
-            thumbnail,
-        });
-        Body::Image {
-            name: names::file_name(name),
-            mime: text::one_line(&mime, 80),
-            size: size.map(f64::from),
-            width,
-            height,
-            src: if too_large {
-                String::new()
-            } else {
-                shared.media.address(&media)
-            },
-            media,
-            caption,
-            too_large,
-        }
+fn image(
+    shared: &Shared,
+    name: &str,
+    source: &MediaSource,
+    info: Option<&ImageInfo>,
+    caption: Option<Vec<Node>>,
+) -> Body {
+    let width = info.and_then(|info| pixels(info.width));
+    let height = info.and_then(|info| pixels(info.height));
+    let size = info.and_then(|info| info.size);
+    let thumbnail = info.and_then(|info| info.thumbnail_source.clone());
+    let area = u64::from(width.unwrap_or(0)) * u64::from(height.unwrap_or(0));
+    let huge = area > MAX_PIXELS || size.is_some_and(|size| u64::from(size) > MAX_SHOWN);
+    let mime = info
+        .and_then(|info| info.mimetype.clone())
+        .unwrap_or_else(|| "image/*".to_owned());
+    let too_large = huge && thumbnail.is_none();
+    let media = shared.media.attachment(Attachment {
+        source: source.clone(),
+        thumbnail,
+    });
+    Body::Image {
+        name: names::file_name(name),
+        mime: text::one_line(&mime, 80),
+        size: size.map(f64::from),
+        width,
+        height,
+        src: if too_large {
+            String::new()
+        } else {
+            shared.media.address(&media)
+        },
+        media,
+        caption,
+        too_large,
     }
 }
 

@@ -100,9 +100,9 @@ impl Conversation {
         changes: Vec<VectorDiff<Arc<TimelineItem>>>,
         end: &CancellationToken,
     ) -> Vec<VectorDiff<Item>> {
-        let mut mapped = Vec::with_capacity(changes.len());
+        let mut shown = Vec::with_capacity(changes.len());
         for change in changes {
-            mapped.push(match change {
+            shown.push(match change {
                 VectorDiff::Append { values } => VectorDiff::Append {
                     values: self.all(shared, mapper, values, end).await,
                 },
@@ -130,7 +130,7 @@ impl Conversation {
                 VectorDiff::Truncate { length } => VectorDiff::Truncate { length },
             });
         }
-        mapped
+        shown
     }
 
     async fn all(
@@ -140,11 +140,11 @@ impl Conversation {
         values: Vector<Arc<TimelineItem>>,
         end: &CancellationToken,
     ) -> Vector<Item> {
-        let mut mapped = Vector::new();
+        let mut shown = Vector::new();
         for value in values {
-            mapped.push_back(self.one(shared, mapper, &value, end).await);
+            shown.push_back(self.one(shared, mapper, &value, end).await);
         }
-        mapped
+        shown
     }
 
     async fn one(
@@ -214,8 +214,8 @@ async fn follow(
         let Some(conversation) = conversation.upgrade() else {
             return;
         };
-        let mapped = conversation.mapped(&shared, &mut mapper, batch, &end).await;
-        conversation.shown.apply(mapped);
+        let shown = conversation.mapped(&shared, &mut mapper, batch, &end).await;
+        conversation.shown.apply(shown);
         drop(conversation);
         tokio::time::sleep(BATCH).await;
     }

@@ -15,7 +15,7 @@ use url::Url;
 use workplace::{Options, Workplace};
 
 /// Longest wait for anything; the machine may be busy.
-pub const PATIENCE: Duration = Duration::from_secs(60);
+pub const PATIENCE: Duration = Duration::from_mins(1);
 
 static SHARED: OnceCell<Workplace> = OnceCell::const_new();
 
@@ -38,7 +38,9 @@ pub async fn own() -> Workplace {
 /// One person's device.
 pub struct Device {
     pub chat: Chat,
-    _folder: Option<TempDir>,
+    /// Kept as long as the device.
+    #[expect(dead_code, reason = "held for its end")]
+    folder: Option<TempDir>,
     setup: Setup,
     homeserver: Url,
 }
@@ -74,7 +76,7 @@ impl Device {
             setup,
         )
         .await;
-        device._folder = Some(folder);
+        device.folder = Some(folder);
         device
     }
 
@@ -85,7 +87,7 @@ impl Device {
             .expect("signed in");
         let device = Self {
             chat,
-            _folder: None,
+            folder: None,
             setup,
             homeserver,
         };
@@ -108,10 +110,10 @@ impl Device {
     pub async fn until(&self, wanted: impl Fn(&ChatStatus) -> bool) -> ChatStatus {
         let mut status = self.chat.status();
         let found = tokio::time::timeout(PATIENCE, status.wait_for(wanted)).await;
-        match found {
-            Ok(status) => status.unwrap().clone(),
-            Err(_) => panic!("the status stays {:?}", *self.chat.status().borrow()),
-        }
+        let Ok(status) = found else {
+            panic!("the status stays {:?}", *self.chat.status().borrow());
+        };
+        status.unwrap().clone()
     }
 
     pub fn rooms(&self) -> Watched<Room> {
@@ -188,7 +190,7 @@ pub struct Watched<T> {
 impl<T: Clone + std::fmt::Debug> Watched<T> {
     /// Applies changes until the whole list is as wanted.
     pub async fn until(&mut self, what: &str, wanted: impl Fn(&[T]) -> bool) {
-        let waited = tokio::time::timeout(PATIENCE, async {
+        let outcome = tokio::time::timeout(PATIENCE, async {
             while !wanted(&self.list) {
                 for change in self.changes.next().await.expect("the list goes on") {
                     change.apply(&mut self.list);
@@ -203,7 +205,7 @@ impl<T: Clone + std::fmt::Debug> Watched<T> {
             .take(4_000)
             .collect();
         assert!(
-            waited.is_ok(),
+            outcome.is_ok(),
             "no {what} in …{}",
             shown.chars().rev().collect::<String>()
         );

@@ -115,7 +115,7 @@ async fn somebody_who_writes_is_seen_writing() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_file_and_a_picture_arrive_as_they_were_sent() {
+async fn a_file_arrives_as_it_was_sent() {
     let (one, other, room) = together(shared().await, 6, 7).await;
     let (_, mut theirs) = other.open(&room).await;
     let folder = tempfile::tempdir().unwrap();
@@ -170,9 +170,17 @@ async fn a_file_and_a_picture_arrive_as_they_were_sent() {
         std::fs::read(&path).unwrap()
     );
 
+    one.chat.close().await;
+    other.chat.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_picture_is_shown_small_and_saved_as_it_was() {
+    let (one, other, room) = together(shared().await, 12, 13).await;
+    let (_, mut theirs) = other.open(&room).await;
     let mut picture = Cursor::new(Vec::new());
     let colours = image::RgbImage::from_fn(1_600, 1_200, |x, y| {
-        image::Rgb([(x % 256) as u8, (y % 256) as u8, ((x * y) % 251) as u8])
+        image::Rgb([x, y, x * y].map(|value| value.to_le_bytes()[0]))
     });
     colours
         .write_to(&mut picture, image::ImageFormat::Png)
@@ -264,14 +272,12 @@ async fn after_a_restart_the_named_rooms_are_there_before_the_first_request() {
             .unwrap()
             .matrix();
     let nowhere = session.replace(one.homeserver().port().unwrap().to_string().as_str(), "1");
-    let begun = std::time::Instant::now();
     one.chat = chat::Chat::restore(&nowhere, setup).await.unwrap();
     let (rooms, _) = one.chat.rooms();
     assert!(
         rooms.len() >= 3 && rooms.iter().all(|room| !room.name.is_empty()),
         "{rooms:#?}"
     );
-    println!("restored {} rooms in {:?}", rooms.len(), begun.elapsed());
     one.until(|status| {
         status.sync == chat::Sync::Offline && status.retry_at.is_some() && status.problem.is_some()
     })
@@ -282,8 +288,8 @@ async fn after_a_restart_the_named_rooms_are_there_before_the_first_request() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn signing_out_leaves_nothing_here_and_no_device_there() {
     let workplace = shared().await;
-    let one = Device::sign_in(workplace, 34).await;
-    let other = Device::sign_in(workplace, 34).await;
+    let one = Device::sign_in(workplace, 39).await;
+    let other = Device::sign_in(workplace, 39).await;
     let (gone, folder) = (one.chat.device_id(), one.store());
     assert!(
         other
@@ -317,4 +323,68 @@ async fn a_new_message_is_told_once_with_its_words() {
     assert!(notices.try_recv().is_err());
     one.chat.close().await;
     other.chat.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_message_can_be_changed_and_taken_back() {
+    let (one, other, room) = together(shared().await, 26, 27).await;
+    let (_, mut mine) = one.open(&room).await;
+    let (_, mut theirs) = other.open(&room).await;
+    one.say(&room, "à 14 h").await;
+    let sent = mine
+        .one("sent", |item| {
+            text_of(item).as_deref() == Some("à 14 h") && is_sent(item)
+        })
+        .await;
+    theirs.message("à 14 h").await;
+    one.chat
+        .edit(&room, &event_id(&sent), "à 15 h")
+        .await
+        .unwrap();
+    let changed = theirs.message("à 15 h").await;
+    assert!(matches!(changed, Item::Message { edited: true, .. }));
+    one.chat.redact(&room, &event_id(&sent)).await.unwrap();
+    theirs
+        .one("taken back", |item| {
+            matches!(
+                item,
+                Item::Message {
+                    body: Body::Redacted,
+                    ..
+                }
+            )
+        })
+        .await;
+    assert!(matches!(
+        other.chat.edit(&room, &event_id(&sent), "x").await,
+        Err(chat::ChatError::Forbidden)
+    ));
+    one.chat.close().await;
+    other.chat.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_message_in_clear_is_marked_in_an_encrypted_room_and_nowhere_else() {
+    let workplace = shared().await;
+    let one = Device::sign_in(workplace, 28).await;
+    let careless = workplace.people()[29].mxid.clone();
+    let room = one
+        .chat
+        .create_room("Chiffré", std::slice::from_ref(&careless))
+        .await
+        .unwrap();
+    let everybody = workplace.everybody().unwrap();
+    everybody.join(&room, &careless).await.unwrap();
+    let (_, mut items) = one.open(&room).await;
+    one.say(&room, "en secret").await;
+    everybody.text(&room, &careless, "en clair").await.unwrap();
+    let read = items.message("en clair").await;
+    assert!(matches!(read, Item::Message { clear: true, .. }));
+    let own = items
+        .one("sent", |item| {
+            text_of(item).as_deref() == Some("en secret") && is_sent(item)
+        })
+        .await;
+    assert!(matches!(own, Item::Message { clear: false, .. }));
+    one.chat.close().await;
 }

@@ -82,7 +82,7 @@ async fn deep_and_hostile_html_is_shown_harmlessly() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_message_of_a_megabyte_is_refused_before_it_leaves() {
-    let (victim, _, _, room) = stage(12).await;
+    let (victim, _, _, room) = stage(32).await;
     let refused = victim.chat.send(&room, draft(&"a".repeat(1_000_000))).await;
     assert!(matches!(refused, Err(ChatError::TooLarge { max }) if max >= 40_000));
     victim

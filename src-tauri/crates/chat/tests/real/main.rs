@@ -10,4 +10,5 @@ mod damage;
 mod disk;
 mod hostile;
 mod keys;
+mod killed;
 mod offline;
