@@ -17,9 +17,16 @@ impl Arguments {
     /// Anything that is not understood opens the window: a person who clicks an icon must get it.
     pub fn parse(arguments: &[String]) -> Self {
         match arguments {
-            [command, source] if command == "lint" => Self::Lint { source: source.clone() },
+            [command, source] if command == "lint" => Self::Lint {
+                source: source.clone(),
+            },
             [flag] if flag == "--version" || flag == "-V" => Self::Version,
-            _ => Self::Window { link: arguments.iter().find(|text| text.starts_with("cordee:")).cloned() },
+            _ => Self::Window {
+                link: arguments
+                    .iter()
+                    .find(|text| text.starts_with("cordee:"))
+                    .cloned(),
+            },
         }
     }
 }
@@ -33,7 +40,11 @@ pub fn lint(source: &str) -> ExitCode {
 /// Prints the version and the commit it was built from.
 #[allow(clippy::print_stdout)]
 pub fn version() -> ExitCode {
-    println!("cordee {} ({})", env!("CARGO_PKG_VERSION"), env!("CORDEE_COMMIT"));
+    println!(
+        "cordee {} ({})",
+        env!("CARGO_PKG_VERSION"),
+        env!("CORDEE_COMMIT")
+    );
     ExitCode::SUCCESS
 }
 
@@ -44,7 +55,12 @@ mod tests {
     #[test]
     fn a_link_among_unknown_arguments_is_found() {
         let arguments = ["--from-menu".to_owned(), "cordee:chat?room=!a:b".to_owned()];
-        assert_eq!(Arguments::parse(&arguments), Arguments::Window { link: Some("cordee:chat?room=!a:b".to_owned()) });
+        assert_eq!(
+            Arguments::parse(&arguments),
+            Arguments::Window {
+                link: Some("cordee:chat?room=!a:b".to_owned())
+            }
+        );
         assert_eq!(Arguments::parse(&[]), Arguments::Window { link: None });
     }
 }

@@ -19,8 +19,20 @@ pub struct Facts<'a> {
 /// The text that "copy diagnostics" puts on the clipboard.
 pub fn text(facts: &Facts<'_>) -> String {
     let mut out = String::new();
-    let _ = writeln!(out, "Cordée {} ({})", env!("CARGO_PKG_VERSION"), env!("CORDEE_COMMIT"));
-    let _ = writeln!(out, "{} {} · webview {} · {}", std::env::consts::OS, std::env::consts::ARCH, facts.webview, facts.language);
+    let _ = writeln!(
+        out,
+        "Cordée {} ({})",
+        env!("CARGO_PKG_VERSION"),
+        env!("CORDEE_COMMIT")
+    );
+    let _ = writeln!(
+        out,
+        "{} {} · webview {} · {}",
+        std::env::consts::OS,
+        std::env::consts::ARCH,
+        facts.webview,
+        facts.language
+    );
     let _ = writeln!(out, "connection: {:?}", facts.connection.overall);
     for service in &facts.connection.services {
         let state = match &service.status {
@@ -32,7 +44,10 @@ pub fn text(facts: &Facts<'_>) -> String {
         let _ = writeln!(out, "  {:?} at {}: {state}", service.kind, service.host);
     }
     if let Some(chat) = facts.chat {
-        let problem = chat.problem.as_ref().map_or("none", |problem| problem.code.as_str());
+        let problem = chat
+            .problem
+            .as_ref()
+            .map_or("none", |problem| problem.code.as_str());
         let _ = writeln!(
             out,
             "chat: {:?}, recovery {:?}, {} waiting, problem {problem}, store reset {}",
@@ -46,8 +61,16 @@ pub fn text(facts: &Facts<'_>) -> String {
 
 /// End of the newest log file; starts at a whole line.
 fn log_tail(folder: &Path) -> String {
-    let newest = std::fs::read_dir(folder).ok().into_iter().flatten().flatten().map(|entry| entry.path()).max();
-    let Some(mut file) = newest.and_then(|path| std::fs::File::open(path).ok()) else { return String::new() };
+    let newest = std::fs::read_dir(folder)
+        .ok()
+        .into_iter()
+        .flatten()
+        .flatten()
+        .map(|entry| entry.path())
+        .max();
+    let Some(mut file) = newest.and_then(|path| std::fs::File::open(path).ok()) else {
+        return String::new();
+    };
     let length = file.metadata().map_or(0, |about| about.len());
     let from = length.saturating_sub(LOG_TAIL);
     if std::io::Seek::seek(&mut file, std::io::SeekFrom::Start(from)).is_err() {
@@ -58,6 +81,10 @@ fn log_tail(folder: &Path) -> String {
         return String::new();
     }
     let text = String::from_utf8_lossy(&bytes);
-    let whole = if from == 0 { &text[..] } else { text.split_once('\n').map_or("", |(_, rest)| rest) };
+    let whole = if from == 0 {
+        &text[..]
+    } else {
+        text.split_once('\n').map_or("", |(_, rest)| rest)
+    };
     whole.to_owned()
 }

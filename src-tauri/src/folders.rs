@@ -53,7 +53,10 @@ impl Folders {
 
     /// The encrypted chat store of the account at `organisation`.
     pub fn chat(&self, organisation: &str) -> PathBuf {
-        self.data.join("accounts").join(file_name_of(organisation)).join("chat")
+        self.data
+            .join("accounts")
+            .join(file_name_of(organisation))
+            .join("chat")
     }
 
     /// A fresh private path for a file that another program will open. Each gets its own folder,
@@ -86,7 +89,13 @@ impl Folders {
 fn file_name_of(organisation: &str) -> String {
     organisation
         .chars()
-        .map(|c| if c.is_ascii_alphanumeric() || matches!(c, '.' | '-') { c } else { '_' })
+        .map(|c| {
+            if c.is_ascii_alphanumeric() || matches!(c, '.' | '-') {
+                c
+            } else {
+                '_'
+            }
+        })
         .collect()
 }
 
@@ -99,7 +108,10 @@ fn places(home: &Path) -> (PathBuf, PathBuf) {
             .unwrap_or_else(|| home.join(fallback))
             .join("cordee")
     };
-    (of("XDG_CONFIG_HOME", ".config"), of("XDG_DATA_HOME", ".local/share"))
+    (
+        of("XDG_CONFIG_HOME", ".config"),
+        of("XDG_DATA_HOME", ".local/share"),
+    )
 }
 
 #[cfg(target_os = "macos")]
@@ -111,9 +123,14 @@ fn places(home: &Path) -> (PathBuf, PathBuf) {
 #[cfg(target_os = "windows")]
 fn places(home: &Path) -> (PathBuf, PathBuf) {
     let of = |variable: &str, fallback: &str| {
-        std::env::var_os(variable).map_or_else(|| home.join(fallback), PathBuf::from).join("Cordee")
+        std::env::var_os(variable)
+            .map_or_else(|| home.join(fallback), PathBuf::from)
+            .join("Cordee")
     };
-    (of("APPDATA", "AppData/Roaming"), of("LOCALAPPDATA", "AppData/Local"))
+    (
+        of("APPDATA", "AppData/Roaming"),
+        of("LOCALAPPDATA", "AppData/Local"),
+    )
 }
 
 fn create_private(folder: &Path) -> std::io::Result<()> {

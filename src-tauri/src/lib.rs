@@ -8,8 +8,14 @@
 //! take a few hundred milliseconds and neither needs the other.
 // The futures of the chat SDK nest deeply.
 #![recursion_limit = "256"]
-#![allow(clippy::needless_pass_by_value, reason = "Tauri hands commands their arguments by value")]
-#![allow(clippy::unused_async, reason = "commands are async so that none runs on the window's thread")]
+#![allow(
+    clippy::needless_pass_by_value,
+    reason = "Tauri hands commands their arguments by value"
+)]
+#![allow(
+    clippy::unused_async,
+    reason = "commands are async so that none runs on the window's thread"
+)]
 
 pub mod arguments;
 pub mod commands;
@@ -34,7 +40,10 @@ use tauri_plugin_deep_link::DeepLinkExt as _;
 use tauri_plugin_window_state::StateFlags;
 use tauri_specta::Event as _;
 
-use events::{ChatStatusChanged, ConnectionChanged, Navigate, Place, SessionChanged, SettingsChanged, TypingChanged};
+use events::{
+    ChatStatusChanged, ConnectionChanged, Navigate, Place, SessionChanged, SettingsChanged,
+    TypingChanged,
+};
 use session::{Desk, Office};
 use settings::Preferences;
 
@@ -45,21 +54,38 @@ const GOODBYE: Duration = Duration::from_secs(3);
 pub fn run(link: Option<String>) -> ExitCode {
     let startup = startup::Startup::begin();
     network::install_crypto_provider();
-    let Ok(folders) = folders::Folders::of_this_person() else { return ExitCode::FAILURE };
+    let Ok(folders) = folders::Folders::of_this_person() else {
+        return ExitCode::FAILURE;
+    };
     let _logging = logging::start(folders.logs());
-    let Ok(runtime) = tokio::runtime::Builder::new_multi_thread().enable_all().build() else {
+    let Ok(runtime) = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+    else {
         return ExitCode::FAILURE;
     };
     tauri::async_runtime::set(runtime.handle().clone());
     let _inside = runtime.enter();
 
-    let (policy, policy_problem) = match organisation::Policy::load(&organisation::PolicyPlaces::of_this_system()) {
-        Ok(policy) => (policy, None),
-        // A broken policy must not be read as "no policy": nothing is connected, and the window says why.
-        Err(error) => (organisation::Policy::default(), Some(session::unreadable(&error))),
-    };
-    let preferences = Arc::new(Preferences::open(&folders.settings(), policy.settings.clone()));
-    let office = Office::new(folders.clone(), policy, Arc::clone(&preferences), Box::new(open_in_browser));
+    let (policy, policy_problem) =
+        match organisation::Policy::load(&organisation::PolicyPlaces::of_this_system()) {
+            Ok(policy) => (policy, None),
+            // A broken policy must not be read as "no policy": nothing is connected, and the window says why.
+            Err(error) => (
+                organisation::Policy::default(),
+                Some(session::unreadable(&error)),
+            ),
+        };
+    let preferences = Arc::new(Preferences::open(
+        &folders.settings(),
+        policy.settings.clone(),
+    ));
+    let office = Office::new(
+        folders.clone(),
+        policy,
+        Arc::clone(&preferences),
+        Box::new(open_in_browser),
+    );
     let office = match office {
         Ok(office) => office,
         Err(problem) => {
@@ -86,7 +112,9 @@ pub fn run(link: Option<String>) -> ExitCode {
     app.run(move |app, event| match event {
         RunEvent::Exit => {
             let office = Arc::clone(&app.state::<Arc<Office>>());
-            let _ = tauri::async_runtime::block_on(tokio::time::timeout(GOODBYE, async move { office.close().await }));
+            let _ = tauri::async_runtime::block_on(tokio::time::timeout(GOODBYE, async move {
+                office.close().await
+            }));
         }
         #[cfg(target_os = "macos")]
         RunEvent::Reopen { .. } => window::show(app),
@@ -105,12 +133,14 @@ fn build(
     let commands = commands::all();
     tauri::Builder::default()
         // First, so that a second start ends before anything else is opened.
-        .plugin(tauri_plugin_single_instance::init(|app, arguments, _folder| {
-            window::show(app);
-            if let Some(link) = arguments.iter().find(|text| text.starts_with("cordee:")) {
-                follow(app, link);
-            }
-        }))
+        .plugin(tauri_plugin_single_instance::init(
+            |app, arguments, _folder| {
+                window::show(app);
+                if let Some(link) = arguments.iter().find(|text| text.starts_with("cordee:")) {
+                    follow(app, link);
+                }
+            },
+        ))
         .plugin(tauri_plugin_deep_link::init())
         .plugin(
             tauri_plugin_window_state::Builder::new()
@@ -207,13 +237,12 @@ fn tell_the_window(app: &AppHandle) {
     tauri::async_runtime::spawn(async move {
         loop {
             let desk = desks.borrow_and_update().clone();
-            match desk {
-                Some(desk) => tell_of_chat(&handle, &desk),
-                None => {
-                    handle.state::<commands::chat::RoomLists>().clear();
-                    handle.state::<commands::chat::Timelines>().clear();
-                    tray::set_unread(&handle, 0, 0);
-                }
+            if let Some(desk) = desk {
+                tell_of_chat(&handle, &desk);
+            } else {
+                handle.state::<commands::chat::RoomLists>().clear();
+                handle.state::<commands::chat::Timelines>().clear();
+                tray::set_unread(&handle, 0, 0);
             }
             if desks.changed().await.is_err() {
                 return;
@@ -241,7 +270,11 @@ fn tell_of_chat(app: &AppHandle, desk: &Arc<Desk>) {
     desk.spawn(async move {
         while typing.changed().await.is_ok() {
             let typing = typing.borrow_and_update().clone();
-            let _ = TypingChanged { room: typing.room, people: typing.people }.emit(&handle);
+            let _ = TypingChanged {
+                room: typing.room,
+                people: typing.people,
+            }
+            .emit(&handle);
         }
     });
 

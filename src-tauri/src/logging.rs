@@ -28,7 +28,9 @@ pub fn start(folder: &Path) -> Logging {
         .filename_suffix("log")
         .max_log_files(FILES_KEPT)
         .build(folder);
-    let Ok(appender) = appender else { return Logging { _guard: None } };
+    let Ok(appender) = appender else {
+        return Logging { _guard: None };
+    };
     let (writer, guard) = tracing_appender::non_blocking(appender);
     let filter = std::env::var("CORDEE_LOG")
         .ok()
@@ -36,15 +38,25 @@ pub fn start(folder: &Path) -> Logging {
         .unwrap_or_else(|| EnvFilter::new(FILTER));
     let started = tracing_subscriber::registry()
         .with(filter)
-        .with(fmt::layer().with_ansi(false).with_target(true).with_writer(writer))
+        .with(
+            fmt::layer()
+                .with_ansi(false)
+                .with_target(true)
+                .with_writer(writer),
+        )
         .try_init();
     if started.is_err() {
         return Logging { _guard: None };
     }
     std::panic::set_hook(Box::new(|panic| {
         // The payload may quote data, so only the place is written.
-        let place = panic.location().map(ToString::to_string).unwrap_or_default();
+        let place = panic
+            .location()
+            .map(ToString::to_string)
+            .unwrap_or_default();
         tracing::error!(place, "panicked");
     }));
-    Logging { _guard: Some(guard) }
+    Logging {
+        _guard: Some(guard),
+    }
 }

@@ -35,14 +35,21 @@ impl Shown {
         let (rooms, order) = &mut *guard;
         rooms.insert(id, room.to_owned());
         order.push_back(id);
-        if order.len() > REMEMBERED && let Some(oldest) = order.pop_front() {
+        if order.len() > REMEMBERED
+            && let Some(oldest) = order.pop_front()
+        {
             rooms.remove(&oldest);
         }
         id
     }
 
     fn room(&self, id: i32) -> Option<String> {
-        self.rooms.lock().unwrap_or_else(PoisonError::into_inner).0.get(&id).cloned()
+        self.rooms
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .0
+            .get(&id)
+            .cloned()
     }
 }
 
@@ -54,7 +61,11 @@ pub fn start(app: &AppHandle) {
         window::show(&handle);
         let shown = performed.notification();
         if let Some(room) = shown.and_then(|shown| handle.state::<Shown>().room(shown.id())) {
-            let _ = Navigate { place: Place::Chat, room: Some(room) }.emit(&handle);
+            let _ = Navigate {
+                place: Place::Chat,
+                room: Some(room),
+            }
+            .emit(&handle);
         }
     });
     if let Err(error) = listening {
@@ -71,10 +82,24 @@ pub fn show(app: &AppHandle, notice: &chat::Notice) {
     if window::is_in_front(app) && app.state::<OpenRoom>().is(&notice.room_id) {
         return;
     }
-    let title = if notice.direct { notice.sender.clone() } else { format!("{} · {}", notice.sender, notice.room_name) };
-    let body = if view.values.notification_content { notice.text.clone() } else { words::words(&view).new_message.to_owned() };
+    let title = if notice.direct {
+        notice.sender.clone()
+    } else {
+        format!("{} · {}", notice.sender, notice.room_name)
+    };
+    let body = if view.values.notification_content {
+        notice.text.clone()
+    } else {
+        words::words(&view).new_message.to_owned()
+    };
     let id = app.state::<Shown>().remember(&notice.room_id);
-    let shown = app.notification().builder().id(id).title(title).body(plain(&body)).show();
+    let shown = app
+        .notification()
+        .builder()
+        .id(id)
+        .title(title)
+        .body(plain(&body))
+        .show();
     if let Err(error) = shown {
         tracing::debug!(%error, "notification was not shown");
     }
@@ -101,7 +126,11 @@ impl OpenRoom {
     }
 
     fn is(&self, room: &str) -> bool {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).as_deref() == Some(room)
+        self.0
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .as_deref()
+            == Some(room)
     }
 }
 

@@ -138,7 +138,9 @@ impl Office {
     fn come_back_when_unlocked(office: &Arc<Self>) {
         let this = Arc::clone(office);
         let task = tokio::spawn(async move {
-            let Ok(vault) = this.vault().await else { return };
+            let Ok(vault) = this.vault().await else {
+                return;
+            };
             vault.unlocked().await;
             Self::restore_boxed(&this).await;
         });
@@ -146,13 +148,17 @@ impl Office {
     }
 
     /// `restore` starts the wait that calls it again, so its type would contain itself.
-    fn restore_boxed(office: &Arc<Self>) -> std::pin::Pin<Box<dyn Future<Output = ()> + Send + '_>> {
+    fn restore_boxed(
+        office: &Arc<Self>,
+    ) -> std::pin::Pin<Box<dyn Future<Output = ()> + Send + '_>> {
         Box::pin(Self::restore(office))
     }
 
     async fn try_restore(&self) -> Result<Option<Desk>, Problem> {
         self.folders.clear_opened_files();
-        let Some(account) = Account::read(&self.folders.current_account()) else { return Ok(None) };
+        let Some(account) = Account::read(&self.folders.current_account()) else {
+            return Ok(None);
+        };
         let address = Address::parse(&account.organisation).map_err(|error| error.problem())?;
         let vault = self.vault().await?;
         let (saved, key, remembered) = tokio::join!(
@@ -160,12 +166,15 @@ impl Office {
             vault.existing_store_key(account::STORE),
             identity::Session::remembered(&vault),
         );
-        let (Some(saved), Some(key)) = (saved?, key?) else { return Ok(None) };
+        let (Some(saved), Some(key)) = (saved?, key?) else {
+            return Ok(None);
+        };
         let remembered = remembered?;
         let saved = saved.expose_text().unwrap_or_default();
         let chat = Chat::restore(saved, self.chat_setup(&address, *key)).await?;
-        let identity =
-            remembered.map(|remembered| remembered.resume(self.clients.clone(), vault, Arc::new(SystemClock)));
+        let identity = remembered.map(|remembered| {
+            remembered.resume(self.clients.clone(), vault, Arc::new(SystemClock))
+        });
         let following = Following::start(&address, self.clients.clone(), self.shelf());
         Ok(Some(Desk::new(address, following, identity, chat)))
     }
@@ -176,8 +185,12 @@ impl Office {
         let typed = address.to_owned();
         let address = Address::parse(address).map_err(|error| error.problem())?;
         let (following, current) = office.follow(&address).await?;
-        let (Some(identity), Some(chat)) = (current.document.identity.clone(), current.document.chat.clone()) else {
-            return Err(Problem::new("organisation.badDocument", Retry::Permanent).with("place", "/identity"));
+        let (Some(identity), Some(chat)) = (
+            current.document.identity.clone(),
+            current.document.chat.clone(),
+        ) else {
+            return Err(Problem::new("organisation.badDocument", Retry::Permanent)
+                .with("place", "/identity"));
         };
         let summary = current.organisation();
         let vault = office.vault().await?;
@@ -192,7 +205,11 @@ impl Office {
             clock: Arc::new(SystemClock),
             pages: Pages::in_language(words::code(&office.preferences.view())),
             open_browser: Arc::new(move |url| {
-                if (opener.open_browser)(url) { Ok(()) } else { Err(identity::BrowserUnavailable) }
+                if (opener.open_browser)(url) {
+                    Ok(())
+                } else {
+                    Err(identity::BrowserUnavailable)
+                }
             }),
             second_leg: Some(SecondLeg::new(move |back: Url| {
                 chat::sso_url(&second_homeserver, chat.identity_provider.as_deref(), &back)
@@ -222,8 +239,11 @@ impl Office {
             };
             let finished = match done {
                 Ok(signed_in) => {
-                    this.session.send_replace(Session::Completing { organisation: summary });
-                    this.complete(&address, following, &homeserver, signed_in).await
+                    this.session.send_replace(Session::Completing {
+                        organisation: summary,
+                    });
+                    this.complete(&address, following, &homeserver, signed_in)
+                        .await
                 }
                 Err(error) => Err(error.problem()),
             };
@@ -247,10 +267,16 @@ impl Office {
         let typed = address.to_owned();
         let address = Address::parse(address).map_err(|error| error.problem())?;
         let (following, current) = office.follow(&address).await?;
-        let chat_at = current.document.chat.clone().ok_or_else(|| Problem::new("organisation.notFound", Retry::Permanent))?;
+        let chat_at = current
+            .document
+            .chat
+            .clone()
+            .ok_or_else(|| Problem::new("organisation.notFound", Retry::Permanent))?;
         let vault = office.vault().await?;
         let summary = current.organisation();
-        office.session.send_replace(Session::Completing { organisation: summary });
+        office.session.send_replace(Session::Completing {
+            organisation: summary,
+        });
         let signed_in = async {
             let key = vault.store_key(account::STORE).await?;
             let setup = office.chat_setup(&address, *key);
@@ -271,8 +297,16 @@ impl Office {
     }
 
     pub fn cancel_sign_in(&self) {
-        let attempt = self.attempt.lock().unwrap_or_else(PoisonError::into_inner).take();
-        if let Some(Attempt { control: Some(control), task }) = attempt {
+        let attempt = self
+            .attempt
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .take();
+        if let Some(Attempt {
+            control: Some(control),
+            task,
+        }) = attempt
+        {
             // The task shows the outcome and ends by itself.
             control.cancel();
             task.detach();
@@ -282,7 +316,10 @@ impl Office {
     /// The browser came back by the private scheme instead of the loopback address.
     pub fn deliver_redirect(&self, url: &Url) -> bool {
         let attempt = self.attempt.lock().unwrap_or_else(PoisonError::into_inner);
-        attempt.as_ref().and_then(|attempt| attempt.control.as_ref()).is_some_and(|control| control.deliver_redirect(url))
+        attempt
+            .as_ref()
+            .and_then(|attempt| attempt.control.as_ref())
+            .is_some_and(|control| control.deliver_redirect(url))
     }
 
     /// A `cordee:sign-in` link fills the address in; the person goes on.
@@ -327,7 +364,11 @@ impl Office {
             tracing::warn!(%error, "the organisation's document stays on disk");
         }
         office.leave_signed_out(Some(format!("@{}", desk.address().domain())), None);
-        Ok(SignOutReport { revoked: revoked && chat.device_revoked, not_revoked: left, wiped: chat.wiped && forgotten })
+        Ok(SignOutReport {
+            revoked: revoked && chat.device_revoked,
+            not_revoked: left,
+            wiped: chat.wiped && forgotten,
+        })
     }
 
     /// Ends every task; data stay. Called when the program ends.
@@ -356,7 +397,8 @@ impl Office {
             .get("loginToken")
             .ok_or_else(|| Problem::new("signIn.tokenInvalid", Retry::NeedsUser))?;
         let entered = async {
-            let chat = Chat::sign_in_token(homeserver, token, self.chat_setup(address, *key)).await?;
+            let chat =
+                Chat::sign_in_token(homeserver, token, self.chat_setup(address, *key)).await?;
             self.remember(&vault, address, &chat).await?;
             Ok::<_, Problem>(chat)
         };
@@ -368,15 +410,22 @@ impl Office {
                 return Err(problem);
             }
         };
-        Ok(Desk::new(address.clone(), following, Some(signed_in.session), chat))
+        Ok(Desk::new(
+            address.clone(),
+            following,
+            Some(signed_in.session),
+            chat,
+        ))
     }
 
     async fn remember(&self, vault: &Vault, address: &Address, chat: &Chat) -> Result<(), Problem> {
         let saved = chat.session().borrow().json.clone();
         vault.set(account::CHAT_SESSION, saved.into()).await?;
-        Account { organisation: address.domain() }
-            .write(&self.folders.current_account())
-            .map_err(|_| Problem::new("chat.diskFull", Retry::NeedsUser))
+        Account {
+            organisation: address.domain(),
+        }
+        .write(&self.folders.current_account())
+        .map_err(|_| Problem::new("chat.diskFull", Retry::NeedsUser))
     }
 
     /// Shows the account and starts what keeps it alive.
@@ -390,7 +439,11 @@ impl Office {
         };
         let desk = Arc::new(desk);
         let me = Me::of(&desk).await;
-        office.session.send_replace(Session::SignedIn { me, organisation: desk.organisation(), problem: None });
+        office.session.send_replace(Session::SignedIn {
+            me,
+            organisation: desk.organisation(),
+            problem: None,
+        });
         office.desk.send_replace(Some(Arc::clone(&desk)));
         desk.start(desk::Surroundings {
             session: office.session.clone(),
@@ -406,7 +459,8 @@ impl Office {
     }
 
     fn leave_signed_out(&self, address: Option<String>, problem: Option<Problem>) {
-        self.session.send_replace(Session::SignedOut { address, problem });
+        self.session
+            .send_replace(Session::SignedOut { address, problem });
     }
 
     fn suggested_address(&self) -> Option<String> {
@@ -422,14 +476,24 @@ impl Office {
         match organisation::discover(address, &self.clients).await {
             Ok(found) => {
                 let current = Current::found(address, &found);
-                Ok((Following::start_with(address, &found, clients, shelf), current))
+                Ok((
+                    Following::start_with(address, &found, clients, shelf),
+                    current,
+                ))
             }
             Err(error) => {
                 let problem = error.problem();
                 let following = Following::start(address, clients, shelf);
                 let kept = following.current().borrow().clone();
                 match kept {
-                    Some(kept) => Ok((following, Current { stale: true, problem: Some(problem), ..kept })),
+                    Some(kept) => Ok((
+                        following,
+                        Current {
+                            stale: true,
+                            problem: Some(problem),
+                            ..kept
+                        },
+                    )),
                     None => Err(problem),
                 }
             }
@@ -437,7 +501,10 @@ impl Office {
     }
 
     fn keep_attempt(&self, control: Option<Control>, task: tokio::task::JoinHandle<()>) {
-        let attempt = Attempt { control, task: tokio_util::task::AbortOnDropHandle::new(task) };
+        let attempt = Attempt {
+            control,
+            task: tokio_util::task::AbortOnDropHandle::new(task),
+        };
         *self.attempt.lock().unwrap_or_else(PoisonError::into_inner) = Some(attempt);
     }
 
@@ -465,10 +532,13 @@ impl Office {
 
     fn chat_setup(&self, address: &Address, key: [u8; 32]) -> chat::Setup {
         chat::Setup {
-            store: chat::Store { folder: self.folders.chat(&address.domain()), key },
+            store: chat::Store {
+                folder: self.folders.chat(&address.domain()),
+                key,
+            },
             http: self.clients.matrix(),
             media_base: media::BASE.to_owned(),
-            device_name: format!("Cordée ({})", std::env::consts::OS),
+            device_name: format!("Cordée ({})", system_name()),
         }
     }
 }
@@ -486,10 +556,20 @@ impl Session {
             Phase::Preparing => None,
             Phase::Browser { url, since } => Some(Self::Browser {
                 organisation,
-                since: network::clock::ms(since.into()),
+                since: network::clock::ms(since),
                 url: url.into(),
             }),
             Phase::Completing => Some(Self::Completing { organisation }),
         }
+    }
+}
+
+/// How people call their system; shown in the list of devices.
+fn system_name() -> &'static str {
+    match std::env::consts::OS {
+        "linux" => "Linux",
+        "macos" => "macOS",
+        "windows" => "Windows",
+        other => other,
     }
 }

@@ -34,6 +34,10 @@ pub enum Theme {
 }
 
 /// Values of one person. Unknown fields of a newer version are dropped, missing ones take their default.
+#[allow(
+    clippy::struct_excessive_bools,
+    reason = "each is a switch of the settings page"
+)]
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, Type)]
 #[serde(rename_all = "camelCase")]
 pub struct Settings {
@@ -103,15 +107,27 @@ impl Preferences {
     pub fn open(file: &Path, by_policy: BTreeMap<String, Managed>) -> Self {
         let chosen = match std::fs::read(file) {
             Ok(bytes) => over_defaults(&bytes).unwrap_or_else(|error| {
-                tracing::warn!(line = error.line(), column = error.column(), "settings unreadable, set aside");
+                tracing::warn!(
+                    line = error.line(),
+                    column = error.column(),
+                    "settings unreadable, set aside"
+                );
                 let _ = std::fs::rename(file, file.with_extension("json.damaged"));
                 Settings::default()
             }),
             Err(_) => Settings::default(),
         };
-        let fixed = Fixed { chosen, managed: by_policy.clone() };
+        let fixed = Fixed {
+            chosen,
+            managed: by_policy.clone(),
+        };
         let view = watch::Sender::new(fixed.view(system_language()));
-        Self { file: file.to_owned(), by_policy, fixed: Mutex::new(fixed), view }
+        Self {
+            file: file.to_owned(),
+            by_policy,
+            fixed: Mutex::new(fixed),
+            view,
+        }
     }
 
     /// Applies what the organisation's document fixes, live. The device's own policy goes first.
@@ -142,11 +158,16 @@ impl Preferences {
             return Err(Problem::new("settings.managed", problem::Retry::Permanent));
         }
         write_atomically(&self.file, wanted).map_err(|error| {
-            let code = if error.kind() == std::io::ErrorKind::StorageFull { "chat.diskFull" } else { "internal" };
+            let code = if error.kind() == std::io::ErrorKind::StorageFull {
+                "chat.diskFull"
+            } else {
+                "internal"
+            };
             Problem::new(code, problem::Retry::NeedsUser)
         })?;
         fixed.chosen = wanted.clone();
-        self.view.send_modify(|view| *view = fixed.view(view.system_language.clone()));
+        self.view
+            .send_modify(|view| *view = fixed.view(view.system_language.clone()));
         Ok(self.view())
     }
 }
@@ -155,7 +176,11 @@ impl Fixed {
     fn view(&self, system_language: String) -> SettingsView {
         SettingsView {
             values: with_managed(&self.chosen, &self.managed),
-            managed: self.managed.iter().map(|(field, fixed)| (field.clone(), fixed.reason.clone())).collect(),
+            managed: self
+                .managed
+                .iter()
+                .map(|(field, fixed)| (field.clone(), fixed.reason.clone()))
+                .collect(),
             system_language,
         }
     }
@@ -169,7 +194,10 @@ fn with_managed(chosen: &Settings, managed: &BTreeMap<String, Managed>) -> Setti
     };
     let mut settings = chosen.clone();
     let mut fields = fields;
-    for (field, fixed) in managed.iter().filter(|(field, _)| *field != "doNotDisturbUntil") {
+    for (field, fixed) in managed
+        .iter()
+        .filter(|(field, _)| *field != "doNotDisturbUntil")
+    {
         let previous = fields.insert(field.clone(), fixed.value.clone());
         match serde_json::from_value(serde_json::Value::Object(fields.clone())) {
             Ok(with_it) => settings = with_it,
@@ -211,7 +239,11 @@ fn system_language() -> String {
 
 /// Milliseconds since the Unix epoch.
 pub fn now() -> f64 {
-    SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or(Duration::ZERO).as_secs_f64() * 1000.0
+    SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .unwrap_or(Duration::ZERO)
+        .as_secs_f64()
+        * 1000.0
 }
 
 #[cfg(test)]
@@ -220,7 +252,13 @@ mod tests {
     use super::*;
 
     fn managed(field: &str, value: serde_json::Value) -> BTreeMap<String, Managed> {
-        BTreeMap::from([(field.to_owned(), Managed { value, reason: "Consigne 12".to_owned() })])
+        BTreeMap::from([(
+            field.to_owned(),
+            Managed {
+                value,
+                reason: "Consigne 12".to_owned(),
+            },
+        )])
     }
 
     #[test]
@@ -231,18 +269,34 @@ mod tests {
         let view = preferences.view();
         assert!(!view.values.notification_content);
         assert_eq!(view.managed["notificationContent"], "Consigne 12");
-        let refused = preferences.change(&Settings { notification_content: true, ..view.values.clone() });
+        let refused = preferences.change(&Settings {
+            notification_content: true,
+            ..view.values.clone()
+        });
         assert_eq!(refused.unwrap_err().code, "settings.managed");
-        let kept = preferences.change(&Settings { theme: Theme::Dark, ..view.values }).unwrap();
+        let kept = preferences
+            .change(&Settings {
+                theme: Theme::Dark,
+                ..view.values
+            })
+            .unwrap();
         assert_eq!(kept.values.theme, Theme::Dark);
-        assert_eq!(Preferences::open(&file, BTreeMap::new()).view().values.theme, Theme::Dark);
+        assert_eq!(
+            Preferences::open(&file, BTreeMap::new())
+                .view()
+                .values
+                .theme,
+            Theme::Dark
+        );
     }
 
     #[test]
     fn a_fixed_value_of_the_wrong_type_changes_nothing() {
         let folder = tempfile::tempdir().unwrap();
-        let preferences =
-            Preferences::open(&folder.path().join("settings.json"), managed("theme", serde_json::json!(12)));
+        let preferences = Preferences::open(
+            &folder.path().join("settings.json"),
+            managed("theme", serde_json::json!(12)),
+        );
         assert_eq!(preferences.view().values, Settings::default());
     }
 
@@ -251,21 +305,39 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("settings.json");
         std::fs::write(&file, b"{\"theme\": ").unwrap();
-        assert_eq!(Preferences::open(&file, BTreeMap::new()).view().values, Settings::default());
+        assert_eq!(
+            Preferences::open(&file, BTreeMap::new()).view().values,
+            Settings::default()
+        );
         assert!(folder.path().join("settings.json.damaged").exists());
     }
 
     #[test]
     fn a_file_of_another_version_keeps_what_both_know() {
         let read = over_defaults(br#"{"theme":"dark","colour":"red"}"#).unwrap();
-        assert_eq!(read, Settings { theme: Theme::Dark, ..Settings::default() });
+        assert_eq!(
+            read,
+            Settings {
+                theme: Theme::Dark,
+                ..Settings::default()
+            }
+        );
     }
 
     #[test]
     fn do_not_disturb_ends_by_itself() {
-        let settings = Settings { do_not_disturb_until: Some(1000.0), ..Settings::default() };
+        let settings = Settings {
+            do_not_disturb_until: Some(1000.0),
+            ..Settings::default()
+        };
         assert!(!settings.may_notify(999.0));
         assert!(settings.may_notify(1000.0));
-        assert!(!Settings { notifications: false, ..settings }.may_notify(2000.0));
+        assert!(
+            !Settings {
+                notifications: false,
+                ..settings
+            }
+            .may_notify(2000.0)
+        );
     }
 }

@@ -10,7 +10,10 @@ pub struct Startup {
 
 impl Startup {
     pub fn begin() -> Self {
-        Self { began: Instant::now(), ready: OnceLock::new() }
+        Self {
+            began: Instant::now(),
+            ready: OnceLock::new(),
+        }
     }
 
     /// Milliseconds since the process began.

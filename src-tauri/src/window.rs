@@ -1,6 +1,8 @@
 //! The one window: made once, shown when asked, kept where it was left.
 
-use tauri::{AppHandle, Manager as _, WebviewUrl, WebviewWindow, WebviewWindowBuilder, WindowEvent};
+use tauri::{
+    AppHandle, Manager as _, WebviewUrl, WebviewWindow, WebviewWindowBuilder, WindowEvent,
+};
 
 use crate::settings::{Preferences, Theme};
 
@@ -11,7 +13,12 @@ const SMALLEST: (f64, f64) = (760.0, 520.0);
 
 /// Opens the main window. Nothing but the app itself may be loaded in it.
 pub fn open(app: &AppHandle) -> tauri::Result<WebviewWindow> {
-    let dark = app.state::<std::sync::Arc<Preferences>>().view().values.theme == Theme::Dark;
+    let dark = app
+        .state::<std::sync::Arc<Preferences>>()
+        .view()
+        .values
+        .theme
+        == Theme::Dark;
     let window = WebviewWindowBuilder::new(app, MAIN, WebviewUrl::default())
         .title("Cordée")
         .inner_size(1360.0, 860.0)
@@ -24,7 +31,11 @@ pub fn open(app: &AppHandle) -> tauri::Result<WebviewWindow> {
     let handle = app.clone();
     window.on_window_event(move |event| {
         if let WindowEvent::CloseRequested { api, .. } = event {
-            let stays = handle.state::<std::sync::Arc<Preferences>>().view().values.close_to_tray
+            let stays = handle
+                .state::<std::sync::Arc<Preferences>>()
+                .view()
+                .values
+                .close_to_tray
                 && crate::tray::is_visible(&handle);
             if stays {
                 api.prevent_close();
@@ -50,15 +61,18 @@ pub fn show(app: &AppHandle) {
 
 /// Whether the person is looking at the window.
 pub fn is_in_front(app: &AppHandle) -> bool {
-    app.get_webview_window(MAIN)
-        .is_some_and(|window| window.is_visible().unwrap_or(false) && window.is_focused().unwrap_or(false))
+    app.get_webview_window(MAIN).is_some_and(|window| {
+        window.is_visible().unwrap_or(false) && window.is_focused().unwrap_or(false)
+    })
 }
 
 /// Only the embedded UI, or Vite's server in a build made for it.
 fn is_ours(url: &url::Url) -> bool {
     match (url.scheme(), url.host_str()) {
         ("tauri", Some("localhost")) | ("http" | "https", Some("tauri.localhost")) => true,
-        ("http", Some("localhost")) => cfg!(not(feature = "custom-protocol")) && url.port() == Some(5173),
+        ("http", Some("localhost")) => {
+            cfg!(not(feature = "custom-protocol")) && url.port() == Some(5173)
+        }
         _ => false,
     }
 }

@@ -20,7 +20,9 @@ use tauri_plugin_dialog::DialogExt as _;
 use tauri_plugin_opener::OpenerExt as _;
 use tokio_util::task::AbortOnDropHandle;
 
-use crate::{folders::Folders, notifications::OpenRoom, session::Office, settings::Preferences, words};
+use crate::{
+    folders::Folders, notifications::OpenRoom, session::Office, settings::Preferences, words,
+};
 
 type Answer<T> = Result<T, Problem>;
 type TheOffice<'a> = State<'a, Arc<Office>>;
@@ -43,16 +45,25 @@ impl Subscriptions {
     }
 
     fn insert(&self, id: u32, task: tokio::task::JoinHandle<()>) {
-        self.tasks.lock().unwrap_or_else(PoisonError::into_inner).insert(id, AbortOnDropHandle::new(task));
+        self.tasks
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .insert(id, AbortOnDropHandle::new(task));
     }
 
     fn end(&self, id: u32) {
-        self.tasks.lock().unwrap_or_else(PoisonError::into_inner).remove(&id);
+        self.tasks
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .remove(&id);
     }
 
     /// Ends all, when the account is left.
     pub fn clear(&self) {
-        self.tasks.lock().unwrap_or_else(PoisonError::into_inner).clear();
+        self.tasks
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clear();
     }
 }
 
@@ -123,14 +134,22 @@ pub async fn chat_timeline_open(
 ) -> Answer<TimelineOpened> {
     let opened = office.chat()?.open_timeline(&room).await?;
     open.set(Some(&room));
-    timelines.0.insert(opened.id, forward(opened.items, opened.diffs, diffs));
-    Ok(TimelineOpened { timeline: opened.id, room: opened.room, can_write: opened.can_write })
+    timelines
+        .0
+        .insert(opened.id, forward(opened.items, opened.diffs, diffs));
+    Ok(TimelineOpened {
+        timeline: opened.id,
+        room: opened.room,
+        can_write: opened.can_write,
+    })
 }
 
 #[tauri::command]
 #[specta::specta]
 pub async fn chat_timeline_back(office: TheOffice<'_>, timeline: u32) -> Answer<Paged> {
-    Ok(Paged { reached_start: office.chat()?.timeline_back(timeline).await? })
+    Ok(Paged {
+        reached_start: office.chat()?.timeline_back(timeline).await?,
+    })
 }
 
 #[tauri::command]
@@ -142,7 +161,13 @@ pub async fn chat_timeline_close(
     timeline: u32,
 ) -> Answer<()> {
     timelines.0.end(timeline);
-    if timelines.0.tasks.lock().unwrap_or_else(PoisonError::into_inner).is_empty() {
+    if timelines
+        .0
+        .tasks
+        .lock()
+        .unwrap_or_else(PoisonError::into_inner)
+        .is_empty()
+    {
         open.set(None);
     }
     office.chat()?.timeline_close(timeline);
@@ -157,8 +182,15 @@ pub async fn chat_send(office: TheOffice<'_>, room: String, draft: Draft) -> Ans
 
 #[tauri::command]
 #[specta::specta]
-pub async fn chat_send_files(office: TheOffice<'_>, room: String, paths: Vec<String>) -> Answer<()> {
-    Ok(office.chat()?.send_files(&room, paths.into_iter().map(PathBuf::from).collect()).await?)
+pub async fn chat_send_files(
+    office: TheOffice<'_>,
+    room: String,
+    paths: Vec<String>,
+) -> Answer<()> {
+    Ok(office
+        .chat()?
+        .send_files(&room, paths.into_iter().map(PathBuf::from).collect())
+        .await?)
 }
 
 /// Lets the person choose files in the system's own dialog, then sends them.
@@ -172,11 +204,20 @@ pub async fn chat_pick_files(
 ) -> Answer<()> {
     let chat = office.chat()?;
     let (chosen, wait) = tokio::sync::oneshot::channel();
-    app.dialog().file().set_title(words::words(&preferences.view()).send_files).pick_files(move |files| {
-        let _ = chosen.send(files);
-    });
-    let paths: Vec<PathBuf> =
-        wait.await.ok().flatten().unwrap_or_default().into_iter().filter_map(|file| file.into_path().ok()).collect();
+    app.dialog()
+        .file()
+        .set_title(words::words(&preferences.view()).send_files)
+        .pick_files(move |files| {
+            let _ = chosen.send(files);
+        });
+    let paths: Vec<PathBuf> = wait
+        .await
+        .ok()
+        .flatten()
+        .unwrap_or_default()
+        .into_iter()
+        .filter_map(|file| file.into_path().ok())
+        .collect();
     if paths.is_empty() {
         return Ok(());
     }
@@ -186,7 +227,13 @@ pub async fn chat_pick_files(
 /// Sends a picture from the clipboard, or a file dropped on the window.
 #[tauri::command]
 #[specta::specta]
-pub async fn chat_send_bytes(office: TheOffice<'_>, room: String, name: String, mime: String, base64: String) -> Answer<()> {
+pub async fn chat_send_bytes(
+    office: TheOffice<'_>,
+    room: String,
+    name: String,
+    mime: String,
+    base64: String,
+) -> Answer<()> {
     if base64.len() > LARGEST_PASTE {
         let max = (LARGEST_PASTE / 4 * 3).to_string();
         return Err(Problem::new("chat.tooLarge", Retry::Permanent).with("max", max));
@@ -194,7 +241,10 @@ pub async fn chat_send_bytes(office: TheOffice<'_>, room: String, name: String, 
     let bytes = base64::engine::general_purpose::STANDARD
         .decode(base64)
         .map_err(|_| Problem::new("chat.fileUnreadable", Retry::Permanent))?;
-    Ok(office.chat()?.send_bytes(&room, &name, &mime, bytes).await?)
+    Ok(office
+        .chat()?
+        .send_bytes(&room, &name, &mime, bytes)
+        .await?)
 }
 
 #[tauri::command]
@@ -276,7 +326,14 @@ pub async fn chat_media_save(
         .save_file(move |file| {
             let _ = chosen.send(file);
         });
-    let Some(path) = wait.await.ok().flatten().and_then(|file| file.into_path().ok()) else { return Ok(false) };
+    let Some(path) = wait
+        .await
+        .ok()
+        .flatten()
+        .and_then(|file| file.into_path().ok())
+    else {
+        return Ok(false);
+    };
     chat.save_media(&media, &path).await?;
     Ok(true)
 }
@@ -292,7 +349,9 @@ pub async fn chat_media_open(
     name: String,
 ) -> Answer<()> {
     let failed = |_| Problem::new("chat.fileUnreadable", Retry::NeedsUser);
-    let path = folders.opened_file(&chat::safe_file_name(&name)).map_err(failed)?;
+    let path = folders
+        .opened_file(&chat::safe_file_name(&name))
+        .map_err(failed)?;
     office.chat()?.save_media(&media, &path).await?;
     app.opener()
         .open_path(path.to_string_lossy(), None::<&str>)
@@ -340,7 +399,10 @@ where
     ListDiff<T>: Serialize,
 {
     tokio::spawn(async move {
-        if window.send(vec![ListDiff::Reset { values: first }]).is_err() {
+        if window
+            .send(vec![ListDiff::Reset { values: first }])
+            .is_err()
+        {
             return;
         }
         while let Some(batch) = updates.next().await {

@@ -20,7 +20,10 @@ pub async fn connection_state(office: State<'_, Arc<Office>>) -> Answer<Connecti
 /// Probes one service, or all, now.
 #[tauri::command]
 #[specta::specta]
-pub async fn connection_retry(office: State<'_, Arc<Office>>, service: Option<String>) -> Answer<()> {
+pub async fn connection_retry(
+    office: State<'_, Arc<Office>>,
+    service: Option<String>,
+) -> Answer<()> {
     office.retry_connection(service.as_deref());
     Ok(())
 }
@@ -29,6 +32,10 @@ pub async fn connection_retry(office: State<'_, Arc<Office>>, service: Option<St
 #[tauri::command]
 #[specta::specta]
 pub async fn captive_portal_open(app: AppHandle, office: State<'_, Arc<Office>>) -> Answer<()> {
-    let Some(url) = office.portal_address() else { return Ok(()) };
-    app.opener().open_url(url.as_str(), None::<&str>).map_err(|_| Problem::new("link.refused", Retry::NeedsUser))
+    let Some(url) = office.portal_address() else {
+        return Ok(());
+    };
+    app.opener()
+        .open_url(url.as_str(), None::<&str>)
+        .map_err(|_| Problem::new("link.refused", Retry::NeedsUser))
 }

@@ -17,7 +17,10 @@ pub async fn session_state(office: State<'_, Arc<Office>>) -> Answer<Session> {
 
 #[tauri::command]
 #[specta::specta]
-pub async fn organisation_find(office: State<'_, Arc<Office>>, address: String) -> Answer<OrganisationSummary> {
+pub async fn organisation_find(
+    office: State<'_, Arc<Office>>,
+    address: String,
+) -> Answer<OrganisationSummary> {
     office.find_organisation(&address).await
 }
 
@@ -36,7 +39,12 @@ pub async fn sign_in_cancel(office: State<'_, Arc<Office>>) -> Answer<()> {
 
 #[tauri::command]
 #[specta::specta]
-pub async fn sign_in_password(office: State<'_, Arc<Office>>, address: String, user: String, password: String) -> Answer<()> {
+pub async fn sign_in_password(
+    office: State<'_, Arc<Office>>,
+    address: String,
+    user: String,
+    password: String,
+) -> Answer<()> {
     Office::sign_in_with_password(&office, &address, &user, &password).await
 }
 

@@ -39,7 +39,11 @@ pub async fn settings_change(
     let view = preferences.change(&values)?;
     if before != view.values.start_at_login {
         let launcher = app.autolaunch();
-        let changed = if view.values.start_at_login { launcher.enable() } else { launcher.disable() };
+        let changed = if view.values.start_at_login {
+            launcher.enable()
+        } else {
+            launcher.disable()
+        };
         if let Err(error) = changed {
             tracing::warn!(%error, "start at login was not changed");
             return Err(Problem::new("internal", Retry::NeedsUser));
@@ -82,7 +86,10 @@ pub async fn diagnostics_copy(
     preferences: State<'_, Arc<Preferences>>,
     folders: State<'_, Folders>,
 ) -> Answer<String> {
-    let chat = office.chat().ok().map(|chat| chat.status().borrow().clone());
+    let chat = office
+        .chat()
+        .ok()
+        .map(|chat| chat.status().borrow().clone());
     let text = diagnostics::text(&diagnostics::Facts {
         connection: &office.connection().borrow().clone(),
         chat: chat.as_ref(),
@@ -102,7 +109,9 @@ pub async fn diagnostics_copy(
 pub async fn link_open(app: AppHandle, url: String) -> Answer<()> {
     let refused = || Problem::new("link.refused", Retry::Permanent);
     let url = links::outward(&url).ok_or_else(refused)?;
-    app.opener().open_url(url.as_str(), None::<&str>).map_err(|_| refused())
+    app.opener()
+        .open_url(url.as_str(), None::<&str>)
+        .map_err(|_| refused())
 }
 
 /// The first real content is painted.
@@ -117,7 +126,12 @@ pub async fn ui_ready(startup: State<'_, Startup>) -> Answer<()> {
 #[tauri::command]
 #[specta::specta]
 pub async fn ui_error(code: String, place: String) -> Answer<()> {
-    let short = |text: String| text.chars().filter(|c| !c.is_control()).take(120).collect::<String>();
+    let short = |text: String| {
+        text.chars()
+            .filter(|c| !c.is_control())
+            .take(120)
+            .collect::<String>()
+    };
     tracing::error!(code = short(code), place = short(place), "window error");
     Ok(())
 }

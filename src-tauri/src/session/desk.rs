@@ -98,9 +98,23 @@ impl Desk {
     }
 
     pub(super) fn start(self: &Arc<Self>, around: Surroundings) {
-        let Surroundings { session, reachability, preferences, vault } = around;
-        self.spawn(follow_document(self.following.current(), session.clone(), reachability.clone(), preferences));
-        self.spawn(keep_chat_session(self.chat.session(), vault, session.clone()));
+        let Surroundings {
+            session,
+            reachability,
+            preferences,
+            vault,
+        } = around;
+        self.spawn(follow_document(
+            self.following.current(),
+            session.clone(),
+            reachability.clone(),
+            preferences,
+        ));
+        self.spawn(keep_chat_session(
+            self.chat.session(),
+            vault,
+            session.clone(),
+        ));
         if let Some(identity) = &self.identity {
             self.spawn(watch_identity(identity.state(), session));
         }
@@ -148,14 +162,19 @@ async fn keep_chat_session(
             (saved.json.clone(), saved.revoked)
         };
         if revoked {
-            show_problem(&session, || Problem::new("signIn.revoked", Retry::NeedsUser));
+            show_problem(&session, || {
+                Problem::new("signIn.revoked", Retry::NeedsUser)
+            });
         } else if let Err(error) = vault.set(account::CHAT_SESSION, json.into()).await {
             show_problem(&session, || error.problem());
         }
     }
 }
 
-async fn watch_identity(mut states: watch::Receiver<SessionState>, session: watch::Sender<Session>) {
+async fn watch_identity(
+    mut states: watch::Receiver<SessionState>,
+    session: watch::Sender<Session>,
+) {
     loop {
         let revoked = match &*states.borrow_and_update() {
             SessionState::Revoked { problem } => Some(problem.clone()),
@@ -199,7 +218,10 @@ async fn report_use(reachability: Reachability, chat: Chat) {
 
 fn show_problem(session: &watch::Sender<Session>, problem: impl FnOnce() -> Problem) {
     session.send_if_modified(|session| match session {
-        Session::SignedIn { problem: shown @ None, .. } => {
+        Session::SignedIn {
+            problem: shown @ None,
+            ..
+        } => {
             *shown = Some(problem());
             true
         }

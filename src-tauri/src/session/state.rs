@@ -38,7 +38,11 @@ impl Me {
 
 /// Where the person is between "not known" and "at work".
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, Type)]
-#[serde(tag = "state", rename_all = "camelCase", rename_all_fields = "camelCase")]
+#[serde(
+    tag = "state",
+    rename_all = "camelCase",
+    rename_all_fields = "camelCase"
+)]
 pub enum Session {
     Starting,
     SignedOut {
