@@ -8,8 +8,8 @@ use anyhow::{Context, Result, bail, ensure};
 use reqwest::dns::{Addrs, Name, Resolve, Resolving};
 use url::Url;
 
-use crate::phone::Phone;
 use crate::people::Person;
+use crate::phone::Phone;
 
 /// What the person does at the portal's pages.
 #[derive(Debug, Clone, Default)]
@@ -47,25 +47,43 @@ pub struct Browser {
 
 impl Browser {
     pub(crate) fn new(authority: &str, phone: Phone) -> Result<Self> {
-        let http = builder(authority)?.cookie_store(true).redirect(reqwest::redirect::Policy::none()).build()?;
+        let http = builder(authority)?
+            .cookie_store(true)
+            .redirect(reqwest::redirect::Policy::none())
+            .build()?;
         Ok(Self { http, phone })
     }
 
     /// Opens the address, signs in where the portal asks for it, and goes on to the end. A refusal is [`Refused`].
-    pub async fn sign_in(&self, start: &str, person: &Person, gestures: &Gestures) -> Result<Landing> {
+    pub async fn sign_in(
+        &self,
+        start: &str,
+        person: &Person,
+        gestures: &Gestures,
+    ) -> Result<Landing> {
         let mark = self.phone.mark()?;
         let (mut password_typed, mut code_typed) = (false, false);
         let mut request = self.http.get(start);
         let mut at = Url::parse(start)?;
         for _ in 0..30 {
-            let answer = request.send().await.with_context(|| format!("no answer from {}", origin(&at)))?;
+            let answer = request
+                .send()
+                .await
+                .with_context(|| format!("no answer from {}", origin(&at)))?;
             at = answer.url().clone();
             if answer.status().is_redirection() {
-                let to = answer.headers().get("location").context("a redirect without address")?.to_str()?;
+                let to = answer
+                    .headers()
+                    .get("location")
+                    .context("a redirect without address")?
+                    .to_str()?;
                 let to = at.join(to)?;
                 let here = to.host_str() == Some("127.0.0.1");
                 if !matches!(to.scheme(), "http" | "https") || (here && !gestures.follow_loopback) {
-                    return Ok(Landing { url: to, page: None });
+                    return Ok(Landing {
+                        url: to,
+                        page: None,
+                    });
                 }
                 request = self.http.get(to);
                 continue;
@@ -73,18 +91,29 @@ impl Browser {
             let status = answer.status();
             let page = answer.text().await?;
             if at.host_str() == Some("127.0.0.1") {
-                return Ok(Landing { url: at, page: Some(page) });
+                return Ok(Landing {
+                    url: at,
+                    page: Some(page),
+                });
             }
             if let Some(form) = Form::find(&page, "password") {
                 if password_typed {
-                    return Err(Refused { codes: codes(&page) }.into());
+                    return Err(Refused {
+                        codes: codes(&page),
+                    }
+                    .into());
                 }
                 password_typed = true;
                 let password = gestures.password.as_ref().unwrap_or(&person.password);
-                request = form.fill(&[("user", &person.uid), ("password", password)]).send_to(&self.http, &at)?;
+                request = form
+                    .fill(&[("user", &person.uid), ("password", password)])
+                    .send_to(&self.http, &at)?;
             } else if let Some(form) = Form::find(&page, "code") {
                 if code_typed {
-                    return Err(Refused { codes: codes(&page) }.into());
+                    return Err(Refused {
+                        codes: codes(&page),
+                    }
+                    .into());
                 }
                 code_typed = true;
                 let shown = self.phone.code_for(&person.phone, mark).await?;
@@ -93,10 +122,16 @@ impl Browser {
             } else if let Some(to) = meta_refresh(&page) {
                 request = self.http.get(at.join(&to)?);
             } else if password_typed && (!codes(&page).is_empty() || code_typed) {
-                return Err(Refused { codes: codes(&page) }.into());
+                return Err(Refused {
+                    codes: codes(&page),
+                }
+                .into());
             } else {
                 ensure!(status.is_success(), "{} answers {status}", origin(&at));
-                return Ok(Landing { url: at, page: Some(page) });
+                return Ok(Landing {
+                    url: at,
+                    page: Some(page),
+                });
             }
         }
         bail!("the sign-in goes in circles at {}", origin(&at))
@@ -117,7 +152,7 @@ fn builder(authority: &str) -> Result<reqwest::ClientBuilder> {
         .dns_resolver(Arc::new(Loopback))
         .no_proxy()
         .connect_timeout(Duration::from_secs(10))
-        .timeout(Duration::from_secs(120)))
+        .timeout(Duration::from_mins(2)))
 }
 
 struct Loopback;
@@ -127,7 +162,8 @@ impl Resolve for Loopback {
         Box::pin(async move {
             let name = name.as_str();
             if name == "localhost" || name.ends_with(".localhost") {
-                let here: Addrs = Box::new(std::iter::once(SocketAddr::from((Ipv4Addr::LOCALHOST, 0))));
+                let here: Addrs =
+                    Box::new(std::iter::once(SocketAddr::from((Ipv4Addr::LOCALHOST, 0))));
                 return Ok(here);
             }
             Err(format!("{name} is not part of the workplace").into())
@@ -155,10 +191,16 @@ impl Form {
                 .match_indices("<input")
                 .filter_map(|(at, _)| {
                     let tag = &text[at..at + text[at..].find('>')?];
-                    Some((attribute(tag, "name")?, attribute(tag, "value").unwrap_or_default()))
+                    Some((
+                        attribute(tag, "name")?,
+                        attribute(tag, "value").unwrap_or_default(),
+                    ))
                 })
                 .collect();
-            fields.iter().any(|(name, _)| name == field).then(|| Self { action: attribute(head, "action"), fields })
+            fields.iter().any(|(name, _)| name == field).then(|| Self {
+                action: attribute(head, "action"),
+                fields,
+            })
         })
     }
 
@@ -174,7 +216,10 @@ impl Form {
 
     fn send_to(self, http: &reqwest::Client, page: &Url) -> Result<reqwest::RequestBuilder> {
         let to = page.join(self.action.as_deref().unwrap_or_default())?;
-        Ok(http.post(to).header("origin", page.origin().ascii_serialization()).form(&self.fields))
+        Ok(http
+            .post(to)
+            .header("origin", page.origin().ascii_serialization())
+            .form(&self.fields))
     }
 }
 
@@ -230,10 +275,19 @@ mod tests {
 
     #[test]
     fn the_form_with_the_wanted_field_is_filled_in_and_keeps_its_hidden_values() {
-        let form = Form::find(PAGE, "password").unwrap().fill(&[("user", "camille"), ("password", "x")]);
+        let form = Form::find(PAGE, "password")
+            .unwrap()
+            .fill(&[("user", "camille"), ("password", "x")]);
         assert_eq!(form.action.as_deref(), Some("/login?x=1&y=2"));
-        let fields: Vec<_> = form.fields.iter().map(|(n, v)| (n.as_str(), v.as_str())).collect();
-        assert_eq!(fields, [("token", "a\"b"), ("user", "camille"), ("password", "x")]);
+        let fields: Vec<_> = form
+            .fields
+            .iter()
+            .map(|(n, v)| (n.as_str(), v.as_str()))
+            .collect();
+        assert_eq!(
+            fields,
+            [("token", "a\"b"), ("user", "camille"), ("password", "x")]
+        );
     }
 
     #[test]

@@ -5,8 +5,8 @@ use std::path::Path;
 
 use anyhow::{Context, Result};
 use rcgen::{
-    BasicConstraints, CertificateParams, CertifiedIssuer, DnType, ExtendedKeyUsagePurpose, IsCa, KeyPair,
-    KeyUsagePurpose, PKCS_ECDSA_P256_SHA256, SanType, date_time_ymd,
+    BasicConstraints, CertificateParams, CertifiedIssuer, DnType, ExtendedKeyUsagePurpose, IsCa,
+    KeyPair, KeyUsagePurpose, PKCS_ECDSA_P256_SHA256, SanType, date_time_ymd,
 };
 
 /// Makes `ca.crt`, `server.crt` (with the authority behind it) and `server.key` in `folder`, and returns the
@@ -37,9 +37,14 @@ fn authority(name: &str) -> Result<CertifiedIssuer<'static, KeyPair>> {
 }
 
 fn leaf(authority: &CertifiedIssuer<'static, KeyPair>, domain: &str) -> Result<(String, String)> {
-    let mut params =
-        CertificateParams::new(vec!["localhost".to_owned(), domain.to_owned(), format!("*.{domain}")])?;
-    params.subject_alt_names.push(SanType::IpAddress([127, 0, 0, 1].into()));
+    let mut params = CertificateParams::new(vec![
+        "localhost".to_owned(),
+        domain.to_owned(),
+        format!("*.{domain}"),
+    ])?;
+    params
+        .subject_alt_names
+        .push(SanType::IpAddress([127, 0, 0, 1].into()));
     params.distinguished_name.push(DnType::CommonName, domain);
     params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
     params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];

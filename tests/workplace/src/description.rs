@@ -1,8 +1,12 @@
 //! What another program needs to know about a running workplace: the content of `workplace up --json FILE`.
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
 
+use anyhow::{Context, Result, bail};
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
 use serde::{Deserialize, Serialize};
 
 use crate::Workplace;
@@ -76,7 +80,11 @@ impl Description {
                 })
                 .collect(),
             run_folder: site.run.clone(),
-            pids: workplace.services.iter().map(|s| (s.name().to_owned(), s.crew().pids())).collect(),
+            pids: workplace
+                .services
+                .iter()
+                .map(|s| (s.name().to_owned(), s.crew().pids()))
+                .collect(),
             runner,
             runner_started: started(runner).unwrap_or_default(),
         }
@@ -93,5 +101,32 @@ fn started(pid: i32) -> Option<String> {
     let mut fields = stat.rsplit_once(')')?.1.split_whitespace();
     // A program that has ended and was not reaped yet does not run.
     let state = fields.next()?;
-    (state != "Z").then(|| fields.nth(18).map(str::to_owned)).flatten()
+    (state != "Z")
+        .then(|| fields.nth(18).map(str::to_owned))
+        .flatten()
+}
+
+/// Asks the workplace that this description names to end, and waits for it. `false`: it was not running.
+pub fn down_by_description(file: &Path) -> Result<bool> {
+    let Ok(text) = std::fs::read(file) else {
+        return Ok(false);
+    };
+    let description: Description = serde_json::from_slice(&text)
+        .with_context(|| format!("{} does not describe a workplace", file.display()))?;
+    if !description.running() {
+        let _ = std::fs::remove_file(file);
+        return Ok(false);
+    }
+    let runner = Pid::from_raw(description.runner);
+    kill(runner, Signal::SIGTERM)?;
+    let deadline = Instant::now() + Duration::from_secs(30);
+    while description.running() {
+        if Instant::now() > deadline {
+            // Its guard clears up.
+            kill(runner, Signal::SIGKILL)?;
+            bail!("the workplace did not end within 30 s and was killed");
+        }
+        std::thread::sleep(Duration::from_millis(50));
+    }
+    Ok(true)
 }

@@ -48,7 +48,10 @@ impl Guard {
             .spawn()
             .context("cannot start the shell that clears up after us")?;
         let pipe = shell.stdin.take();
-        Ok(Self { shell: Mutex::new(shell), pipe: Mutex::new(pipe) })
+        Ok(Self {
+            shell: Mutex::new(shell),
+            pipe: Mutex::new(pipe),
+        })
     }
 
     /// From now on this process group dies with us.
@@ -64,8 +67,17 @@ impl Guard {
 
     /// Lets the guard do its work and waits for it.
     pub fn dismiss(&self) {
-        drop(self.pipe.lock().unwrap_or_else(PoisonError::into_inner).take());
-        let _ = self.shell.lock().unwrap_or_else(PoisonError::into_inner).wait();
+        drop(
+            self.pipe
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner)
+                .take(),
+        );
+        let _ = self
+            .shell
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .wait();
     }
 
     fn tell(&self, sign: char, group: i32) -> Result<()> {

@@ -49,11 +49,11 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result, anyhow, bail};
+use anyhow::{Context, Result, anyhow};
 use tokio::task::spawn_blocking;
 
 pub use browser::{Browser, Gestures, Landing, Refused};
-pub use description::Description;
+pub use description::{Description, down_by_description};
 pub use options::Options;
 pub use people::Person;
 pub use seed::Homeserver;
@@ -68,7 +68,6 @@ use site::Site;
 /// A running workplace. Dropping it kills all its servers.
 pub struct Workplace {
     site: Arc<Site>,
-    front: Arc<front::Front>,
     services: Vec<Arc<dyn Service>>,
     guard: Arc<Guard>,
     started: Instant,
@@ -83,7 +82,9 @@ impl Workplace {
         loop {
             tries += 1;
             match Self::up_once(options.clone()).await {
-                Err(e) if tries < 3 && lost_a_port(&e) => tracing::warn!("a port was taken meanwhile, choosing others"),
+                Err(e) if tries < 3 && lost_a_port(&e) => {
+                    tracing::warn!("a port was taken meanwhile, choosing others");
+                }
                 result => return result,
             }
         }
@@ -94,13 +95,19 @@ impl Workplace {
         let services = workplace.services.clone();
         let site = workplace.site.clone();
         // The front first: others are asked through it whether they are healthy.
-        let each = services.into_iter().map(|service| tokio::spawn(bring_up(service, site.clone())));
+        let each = services
+            .into_iter()
+            .map(|service| tokio::spawn(bring_up(service, site.clone())));
         for task in each.collect::<Vec<_>>() {
             task.await??;
         }
         for service in &workplace.services {
             service.seed(&workplace.site).await.with_context(|| {
-                format!("{} could not be seeded. It last said:\n{}", service.name(), service.crew().last_lines())
+                format!(
+                    "{} could not be seeded. It last said:\n{}",
+                    service.name(),
+                    service.crew().last_lines()
+                )
             })?;
         }
         tracing::info!("up in {:.1} s", workplace.started.elapsed().as_secs_f64());
@@ -118,9 +125,10 @@ impl Workplace {
         // From here on the guard removes the folder.
         let run = run.keep();
         let site = Site::new(options, run)?;
-        let front = Arc::new(front::Front::new(&site, guard.clone()));
-        let mut services: Vec<Arc<dyn Service>> =
-            vec![front.clone(), Arc::new(organisation::Organisation::new(&site, guard.clone()))];
+        let mut services: Vec<Arc<dyn Service>> = vec![
+            Arc::new(front::Front::new(&site, guard.clone())),
+            Arc::new(organisation::Organisation::new(&site, guard.clone())),
+        ];
         if site.options.identity {
             services.push(Arc::new(sms::Sms::new(&site, guard.clone())));
             services.push(Arc::new(oidc::Oidc::new(&site, guard.clone())));
@@ -128,12 +136,21 @@ impl Workplace {
         if site.options.chat {
             services.push(Arc::new(synapse::Synapse::new(&site, guard.clone())));
         }
-        let workplace = Self { site: Arc::new(site), front, services, guard, started };
+        let workplace = Self {
+            site: Arc::new(site),
+            services,
+            guard,
+            started,
+        };
         for service in &workplace.services {
-            service.install().with_context(|| format!("{} cannot be installed", service.name()))?;
+            service
+                .install()
+                .with_context(|| format!("{} cannot be installed", service.name()))?;
         }
         for service in &workplace.services {
-            service.configure(&workplace.site).with_context(|| format!("{} cannot be configured", service.name()))?;
+            service
+                .configure(&workplace.site)
+                .with_context(|| format!("{} cannot be configured", service.name()))?;
         }
         Ok(workplace)
     }
@@ -166,7 +183,10 @@ impl Workplace {
     }
 
     pub fn person(&self, uid: &str) -> Result<&Person> {
-        self.people().iter().find(|person| person.uid == uid).with_context(|| format!("nobody is called {uid}"))
+        self.people()
+            .iter()
+            .find(|person| person.uid == uid)
+            .with_context(|| format!("nobody is called {uid}"))
     }
 
     /// The certificate authority, PEM, and the file that holds it.
@@ -184,7 +204,8 @@ impl Workplace {
 
     /// An administrator's policy that makes the client trust this workplace.
     pub fn policy_json(&self) -> String {
-        serde_json::json!({ "version": 1, "certificateAuthorities": [self.authority()] }).to_string()
+        serde_json::json!({ "version": 1, "certificateAuthorities": [self.authority()] })
+            .to_string()
     }
 
     /// A client for HTTP that trusts this workplace and finds its names. It belongs to the runtime that uses it.
@@ -221,14 +242,31 @@ impl Workplace {
 
     /// Opens `address`, signs in with this password and the code from the phone, and returns the first address on
     /// this machine or of the private scheme that the browser is sent to. A refusal is a [`Refused`] error.
-    pub async fn sign_in_like_a_browser(&self, address: &str, uid: &str, password: &str) -> Result<Landing> {
-        let gestures = Gestures { password: Some(password.to_owned()), ..Gestures::default() };
-        self.browser()?.sign_in(address, self.person(uid)?, &gestures).await
+    pub async fn sign_in_like_a_browser(
+        &self,
+        address: &str,
+        uid: &str,
+        password: &str,
+    ) -> Result<Landing> {
+        let gestures = Gestures {
+            password: Some(password.to_owned()),
+            ..Gestures::default()
+        };
+        self.browser()?
+            .sign_in(address, self.person(uid)?, &gestures)
+            .await
     }
 
     /// The same with everything that can go differently.
-    pub async fn sign_in_with(&self, address: &str, uid: &str, gestures: &Gestures) -> Result<Landing> {
-        self.browser()?.sign_in(address, self.person(uid)?, gestures).await
+    pub async fn sign_in_with(
+        &self,
+        address: &str,
+        uid: &str,
+        gestures: &Gestures,
+    ) -> Result<Landing> {
+        self.browser()?
+            .sign_in(address, self.person(uid)?, gestures)
+            .await
     }
 
     fn phone(&self) -> Phone {
@@ -266,7 +304,7 @@ impl Workplace {
 
     /// Shows a certificate from an authority that nobody trusts, or the right one again. Restarts the front.
     pub async fn show_certificate(&self, trusted: bool) -> Result<()> {
-        self.front.show_certificate(&self.site, trusted)?;
+        front::show_certificate(&self.site, trusted)?;
         self.stop("front").await?;
         // Healthy means here that it listens: nobody could say more about a stranger.
         self.start("front").await
@@ -303,7 +341,9 @@ impl Workplace {
 
     fn service(&self, name: &str) -> Result<Arc<dyn Service>> {
         let found = self.services.iter().find(|service| service.name() == name);
-        found.cloned().with_context(|| format!("this workplace has no service {name}"))
+        found
+            .cloned()
+            .with_context(|| format!("this workplace has no service {name}"))
     }
 }
 
@@ -327,10 +367,15 @@ async fn bring_up(service: Arc<dyn Service>, site: Arc<Site>) -> Result<()> {
     let began = Instant::now();
     let name = service.name();
     let said = |why: anyhow::Error| {
-        anyhow!("{name} is not healthy: {why:#}. It last said:\n{}", service.crew().last_lines())
+        anyhow!(
+            "{name} is not healthy: {why:#}. It last said:\n{}",
+            service.crew().last_lines()
+        )
     };
     let (starting, place) = (service.clone(), site.clone());
-    spawn_blocking(move || starting.start(&place)).await?.map_err(&said)?;
+    spawn_blocking(move || starting.start(&place))
+        .await?
+        .map_err(&said)?;
     loop {
         let look = tokio::time::timeout(Duration::from_secs(20), service.ready(&site)).await;
         let why = match look {
@@ -346,34 +391,14 @@ async fn bring_up(service: Arc<dyn Service>, site: Arc<Site>) -> Result<()> {
         }
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
-    tracing::info!("{name} is healthy after {:.1} s", began.elapsed().as_secs_f64());
+    tracing::info!(
+        "{name} is healthy after {:.1} s",
+        began.elapsed().as_secs_f64()
+    );
     Ok(())
 }
 
 fn lost_a_port(error: &anyhow::Error) -> bool {
     let text = format!("{error:#}").to_lowercase();
     text.contains("address already in use") || text.contains("could not bind")
-}
-
-/// Asks the workplace that this description names to end, and waits for it. `false`: it was not running.
-pub fn down_by_description(file: &Path) -> Result<bool> {
-    let Ok(text) = std::fs::read(file) else { return Ok(false) };
-    let description: Description = serde_json::from_slice(&text)
-        .with_context(|| format!("{} does not describe a workplace", file.display()))?;
-    if !description.running() {
-        let _ = std::fs::remove_file(file);
-        return Ok(false);
-    }
-    let runner = nix::unistd::Pid::from_raw(description.runner);
-    nix::sys::signal::kill(runner, nix::sys::signal::Signal::SIGTERM)?;
-    let deadline = Instant::now() + Duration::from_secs(30);
-    while description.running() {
-        if Instant::now() > deadline {
-            // Its guard clears up.
-            nix::sys::signal::kill(runner, nix::sys::signal::Signal::SIGKILL)?;
-            bail!("the workplace did not end within 30 s and was killed");
-        }
-        std::thread::sleep(Duration::from_millis(50));
-    }
-    Ok(true)
 }

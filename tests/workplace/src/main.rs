@@ -8,7 +8,10 @@ use std::process::ExitCode;
 use clap::{Args, Parser, Subcommand};
 
 #[derive(Parser)]
-#[command(name = "workplace", about = "Real back ends of a small hospital on this machine")]
+#[command(
+    name = "workplace",
+    about = "Real back ends of a small hospital on this machine"
+)]
 struct Line {
     #[command(subcommand)]
     action: Action,
@@ -59,13 +62,24 @@ struct Up {
 }
 
 fn main() -> ExitCode {
-    tracing_subscriber::fmt().with_writer(std::io::stderr).with_target(false).without_time().init();
+    tracing_subscriber::fmt()
+        .with_writer(std::io::stderr)
+        .with_target(false)
+        .without_time()
+        .init();
     let result = match Line::parse().action {
         Action::Up(up) if up.detach => detach(&up),
         Action::Up(up) => hold(&up),
         Action::Down { json } => place(json).and_then(|file| {
             let ended = workplace::down_by_description(&file)?;
-            println!("{}", if ended { "The workplace has ended." } else { "No workplace was running." });
+            println!(
+                "{}",
+                if ended {
+                    "The workplace has ended."
+                } else {
+                    "No workplace was running."
+                }
+            );
             Ok(())
         }),
         Action::Status { json } => place(json).and_then(|file| status(&file)),
@@ -88,16 +102,30 @@ fn place(json: Option<PathBuf>) -> anyhow::Result<PathBuf> {
 
 fn hold(up: &Up) -> anyhow::Result<()> {
     let known = ["organisation", "sms", "oidc", "synapse"];
-    if let Some(other) = up.only.iter().flatten().find(|name| !known.contains(&name.as_str())) {
-        anyhow::bail!("There is no service {other}. There are {}.", known.join(", "));
+    if let Some(other) = up
+        .only
+        .iter()
+        .flatten()
+        .find(|name| !known.contains(&name.as_str()))
+    {
+        anyhow::bail!(
+            "There is no service {other}. There are {}.",
+            known.join(", ")
+        );
     }
     let file = place(up.json.clone())?;
     if let Some(running) = running(&file) {
-        anyhow::bail!("A workplace already runs at {} (see {}).", running.organisation, file.display());
+        anyhow::bail!(
+            "A workplace already runs at {} (see {}).",
+            running.organisation,
+            file.display()
+        );
     }
     tokio::runtime::Runtime::new()?.block_on(async {
         let wanted = |names: &[&str]| {
-            up.only.as_ref().is_none_or(|only| only.iter().any(|name| names.contains(&name.as_str())))
+            up.only
+                .as_ref()
+                .is_none_or(|only| only.iter().any(|name| names.contains(&name.as_str())))
         };
         let options = workplace::Options {
             identity: !up.no_oidc && wanted(&["oidc", "sms"]),
@@ -131,11 +159,18 @@ fn detach(up: &Up) -> anyhow::Result<()> {
     use std::os::unix::process::CommandExt;
     let file = place(up.json.clone())?;
     if let Some(running) = running(&file) {
-        anyhow::bail!("A workplace already runs at {} (see {}).", running.organisation, file.display());
+        anyhow::bail!(
+            "A workplace already runs at {} (see {}).",
+            running.organisation,
+            file.display()
+        );
     }
     let log = file.with_extension("log");
     let output = std::fs::File::create(&log)?;
-    let arguments: Vec<_> = std::env::args_os().skip(1).filter(|argument| argument != "--detach").collect();
+    let arguments: Vec<_> = std::env::args_os()
+        .skip(1)
+        .filter(|argument| argument != "--detach")
+        .collect();
     let mut runner = std::process::Command::new(std::env::current_exe()?)
         .args(arguments)
         .stdin(std::process::Stdio::null())
@@ -149,19 +184,25 @@ fn detach(up: &Up) -> anyhow::Result<()> {
             return Ok(());
         }
         if let Some(status) = runner.try_wait()? {
-            anyhow::bail!("The workplace did not start ({status}):\n{}", std::fs::read_to_string(&log)?);
+            anyhow::bail!(
+                "The workplace did not start ({status}):\n{}",
+                std::fs::read_to_string(&log)?
+            );
         }
         std::thread::sleep(std::time::Duration::from_millis(50));
     }
 }
 
 fn running(file: &Path) -> Option<workplace::Description> {
-    let description: workplace::Description = serde_json::from_slice(&std::fs::read(file).ok()?).ok()?;
+    let description: workplace::Description =
+        serde_json::from_slice(&std::fs::read(file).ok()?).ok()?;
     description.running().then_some(description)
 }
 
 fn status(file: &Path) -> anyhow::Result<()> {
-    let Some(description) = running(file) else { anyhow::bail!("No workplace is running.") };
+    let Some(description) = running(file) else {
+        anyhow::bail!("No workplace is running.")
+    };
     say(&description, file);
     Ok(())
 }
@@ -169,7 +210,10 @@ fn status(file: &Path) -> anyhow::Result<()> {
 fn say(description: &workplace::Description, file: &Path) {
     println!("Organisation   {}", description.organisation);
     if let Some(person) = description.people.first() {
-        println!("Try            {}, password {}", person.address, person.password);
+        println!(
+            "Try            {}, password {}",
+            person.address, person.password
+        );
     }
     if let Some(log) = &description.phone_log {
         println!("SMS codes      {}", log.display());
@@ -189,9 +233,11 @@ fn write_whole(file: &Path, content: &[u8]) -> anyhow::Result<()> {
 
 async fn asked_to_end() {
     use tokio::signal::unix::{SignalKind, signal};
-    let (Ok(mut interrupt), Ok(mut terminate), Ok(mut hang_up)) =
-        (signal(SignalKind::interrupt()), signal(SignalKind::terminate()), signal(SignalKind::hangup()))
-    else {
+    let (Ok(mut interrupt), Ok(mut terminate), Ok(mut hang_up)) = (
+        signal(SignalKind::interrupt()),
+        signal(SignalKind::terminate()),
+        signal(SignalKind::hangup()),
+    ) else {
         return std::future::pending().await;
     };
     tokio::select! {

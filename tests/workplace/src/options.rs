@@ -37,9 +37,9 @@ impl Default for Options {
             people: 40,
             rooms: 12,
             long_room: 0,
-            access_token_lifetime: Duration::from_secs(300),
+            access_token_lifetime: Duration::from_mins(5),
             block: Duration::from_secs(10),
-            deadline: Duration::from_secs(180),
+            deadline: Duration::from_mins(3),
             keep: std::env::var_os("CORDEE_KEEP").is_some(),
             parent: None,
         }

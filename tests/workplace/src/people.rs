@@ -37,23 +37,24 @@ pub fn people(count: usize) -> Vec<Person> {
         .filter_map(|line| line.split(';').collect::<Vec<_>>().try_into().ok())
         .collect();
     (0..count)
-        .map(|number| match written.get(number) {
-            Some([first, last, function, department, hair]) => {
-                person(number, first, last, function, department, &uid(first, last), hair)
+        .map(|number| {
+            if let Some([first, last, function, department, hair]) = written.get(number) {
+                let uid = uid(first, last);
+                return person(number, [first, last, function, department, hair], uid);
             }
-            None => {
-                // Two lists of different length run past each other, so that names repeat late.
-                let [first, .., hair] = written[number % written.len()];
-                let [_, last, function, department, _] = written[(number * 7 + number / written.len()) % written.len()];
-                person(number, first, last, function, department, &format!("{}{number}", uid(first, last)), hair)
-            }
+            // Two walks of different pace through the list, so that names repeat late.
+            let [first, .., hair] = written[number % written.len()];
+            let other = (number * 7 + number / written.len()) % written.len();
+            let [_, last, function, department, _] = written[other];
+            let uid = format!("{}{number}", uid(first, last));
+            person(number, [first, last, function, department, hair], uid)
         })
         .collect()
 }
 
-fn person(number: usize, first: &str, last: &str, function: &str, department: &str, uid: &str, hair: &str) -> Person {
+fn person(number: usize, row: [&str; 5], uid: String) -> Person {
+    let [first, last, function, department, hair] = row;
     Person {
-        uid: uid.to_owned(),
         first: first.to_owned(),
         last: last.to_owned(),
         name: format!("{first} {last}"),
@@ -64,6 +65,7 @@ fn person(number: usize, first: &str, last: &str, function: &str, department: &s
         password: PASSWORD.to_owned(),
         mxid: format!("@{uid}:{DOMAIN}"),
         long_hair: hair == "long",
+        uid,
     }
 }
 
@@ -99,13 +101,30 @@ mod tests {
     fn forty_people_are_written_by_hand_with_first_names_of_their_own() {
         let people = people(40);
         assert_eq!(people[0].uid, "camille.martin");
-        assert_eq!(people.iter().map(|p| &p.first).collect::<HashSet<_>>().len(), 40);
+        assert_eq!(
+            people
+                .iter()
+                .map(|p| &p.first)
+                .collect::<HashSet<_>>()
+                .len(),
+            40
+        );
     }
 
     #[test]
     fn a_thousand_people_have_different_accounts_and_numbers() {
         let people = people(1_000);
-        assert_eq!(people.iter().map(|p| &p.uid).collect::<HashSet<_>>().len(), 1_000);
-        assert_eq!(people.iter().map(|p| &p.phone).collect::<HashSet<_>>().len(), 1_000);
+        assert_eq!(
+            people.iter().map(|p| &p.uid).collect::<HashSet<_>>().len(),
+            1_000
+        );
+        assert_eq!(
+            people
+                .iter()
+                .map(|p| &p.phone)
+                .collect::<HashSet<_>>()
+                .len(),
+            1_000
+        );
     }
 }

@@ -38,7 +38,10 @@ impl Phone {
                 return Ok(code);
             }
             if Instant::now() > deadline {
-                bail!("no message arrived at the phone within {} s", PATIENCE.as_secs());
+                bail!(
+                    "no message arrived at the phone within {} s",
+                    PATIENCE.as_secs()
+                );
             }
             tokio::time::sleep(Duration::from_millis(25)).await;
         }
@@ -54,7 +57,10 @@ fn last_code(log: &str, number: &str) -> Option<String> {
             return None;
         }
         let text = message.rsplit_once(" text ")?.1.trim_end_matches('>');
-        let code: String = text.chars().skip(text.chars().count().checked_sub(6)?).collect();
+        let code: String = text
+            .chars()
+            .skip(text.chars().count().checked_sub(6)?)
+            .collect();
         code.bytes().all(|b| b.is_ascii_digit()).then_some(code)
     })
 }

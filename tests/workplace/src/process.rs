@@ -22,7 +22,12 @@ const PATIENCE: Duration = Duration::from_secs(10);
 /// authorities, and proxies for what is on this machine anyway.
 pub fn command(program: impl AsRef<std::ffi::OsStr>) -> Command {
     let mut command = Command::new(program);
-    for name in ["CURL_CA_BUNDLE", "REQUESTS_CA_BUNDLE", "SSL_CERT_FILE", "SSL_CERT_DIR"] {
+    for name in [
+        "CURL_CA_BUNDLE",
+        "REQUESTS_CA_BUNDLE",
+        "SSL_CERT_FILE",
+        "SSL_CERT_DIR",
+    ] {
         command.env_remove(name);
     }
     for name in ["NO_PROXY", "no_proxy"] {
@@ -40,7 +45,11 @@ pub struct Crew {
 
 impl Crew {
     pub fn new(guard: Arc<Guard>, log: PathBuf) -> Self {
-        Self { guard, log, servers: Mutex::new(Vec::new()) }
+        Self {
+            guard,
+            log,
+            servers: Mutex::new(Vec::new()),
+        }
     }
 
     /// Starts one server of the service; it writes to the service's log.
@@ -67,16 +76,20 @@ impl Crew {
     pub fn pids(&self) -> Vec<i32> {
         self.lock()
             .iter_mut()
-            .filter_map(|(group, child)| matches!(child.try_wait(), Ok(None)).then_some(group.as_raw()))
+            .filter_map(|(group, child)| {
+                matches!(child.try_wait(), Ok(None)).then_some(group.as_raw())
+            })
             .collect()
     }
 
     /// A sentence about a server that ended by itself.
     pub fn ended(&self) -> Option<String> {
-        self.lock().iter_mut().find_map(|(group, child)| match child.try_wait() {
-            Ok(Some(status)) => Some(format!("process {group} ended ({status})")),
-            _ => None,
-        })
+        self.lock()
+            .iter_mut()
+            .find_map(|(group, child)| match child.try_wait() {
+                Ok(Some(status)) => Some(format!("process {group} ended ({status})")),
+                _ => None,
+            })
     }
 
     /// Asks the servers to end, last started first, and kills those that do not. Blocks up to [`PATIENCE`].
@@ -130,7 +143,9 @@ fn gone(group: Pid, child: &mut Child) -> bool {
 
 /// The processes of a group that still run, without those that have ended and wait to be reaped by somebody else.
 pub fn alive(group: i32) -> Vec<i32> {
-    let Ok(processes) = std::fs::read_dir("/proc") else { return Vec::new() };
+    let Ok(processes) = std::fs::read_dir("/proc") else {
+        return Vec::new();
+    };
     processes
         .filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok())
         .filter(|pid| {
@@ -138,7 +153,8 @@ pub fn alive(group: i32) -> Vec<i32> {
             std::fs::read_to_string(format!("/proc/{pid}/stat")).is_ok_and(|stat| {
                 let rest = stat.rsplit_once(')').map_or("", |(_, rest)| rest);
                 let mut fields = rest.split_whitespace();
-                !matches!(fields.next(), Some("Z" | "X") | None) && fields.nth(1) == Some(&group.to_string())
+                !matches!(fields.next(), Some("Z" | "X") | None)
+                    && fields.nth(1) == Some(&group.to_string())
             })
         })
         .collect()

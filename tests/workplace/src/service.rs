@@ -51,7 +51,10 @@ pub fn need(program: &Path, packages: &str) -> Result<()> {
         std::env::split_paths(&path).any(|folder| folder.join(program).exists())
     };
     if !found {
-        bail!("{} is missing. Install it: apt-get install {packages} (./x does it for you)", program.display());
+        bail!(
+            "{} is missing. Install it: apt-get install {packages} (./x does it for you)",
+            program.display()
+        );
     }
     Ok(())
 }

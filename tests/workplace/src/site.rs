@@ -46,10 +46,25 @@ impl Site {
         options.people = options.people.max(people::WRITTEN_COUNT);
         let people = people::people(options.people);
         let authority = certificate::make(&run.join("tls"), DOMAIN)?;
-        let [front, plain, sms, sms_admin, sms_box, sms_network] = ports::free().context("no free port on 127.0.0.1")?;
+        let [front, plain, sms, sms_admin, sms_box, sms_network] =
+            ports::free().context("no free port on 127.0.0.1")?;
         let secret = random_hex(16);
-        let ports = Ports { front, plain, sms, sms_admin, sms_box, sms_network };
-        Ok(Self { options, run, people, ports, authority, secret })
+        let ports = Ports {
+            front,
+            plain,
+            sms,
+            sms_admin,
+            sms_box,
+            sms_network,
+        };
+        Ok(Self {
+            options,
+            run,
+            people,
+            ports,
+            authority,
+            secret,
+        })
     }
 
     /// A service's own folder inside the run folder.
@@ -86,18 +101,29 @@ impl Site {
 
 /// The folder where downloads and snapshots are kept between runs.
 pub fn cache() -> Result<PathBuf> {
-    let set = |name: &str| std::env::var_os(name).filter(|v| !v.is_empty()).map(PathBuf::from);
+    let set = |name: &str| {
+        std::env::var_os(name)
+            .filter(|v| !v.is_empty())
+            .map(PathBuf::from)
+    };
     let folder = set("CORDEE_CACHE")
         .or_else(|| set("XDG_CACHE_HOME").map(|f| f.join("cordee")))
         .or_else(|| set("HOME").map(|f| f.join(".cache/cordee")))
         .context("no cache folder: set HOME or CORDEE_CACHE")?;
-    std::fs::create_dir_all(&folder).with_context(|| format!("cannot make {}", folder.display()))?;
+    std::fs::create_dir_all(&folder)
+        .with_context(|| format!("cannot make {}", folder.display()))?;
     Ok(folder)
 }
 
 pub fn random_hex(bytes: usize) -> String {
     let mut rng = rand::rng();
-    (0..bytes).map(|_| format!("{:02x}", rng.random::<u8>())).collect()
+    hex((0..bytes).map(|_| rng.random()))
+}
+
+pub fn hex(bytes: impl IntoIterator<Item = u8>) -> String {
+    let digit = |four: u8| char::from_digit(four.into(), 16).unwrap_or_default();
+    let both = |byte: u8| [digit(byte >> 4), digit(byte & 15)];
+    bytes.into_iter().flat_map(both).collect()
 }
 
 /// Writes a file and the folders above it.

@@ -9,12 +9,18 @@ use sha2::{Digest, Sha256};
 
 use crate::seed;
 use crate::services::synapse;
-use crate::site::{Site, cache};
+use crate::site::{Site, cache, hex};
 
 /// What a seeded homeserver consists of, in its folder.
-const PARTS: [&str; 5] = ["homeserver.db", "homeserver.db-wal", "signing.key", "media", "seeded"];
+const PARTS: [&str; 5] = [
+    "homeserver.db",
+    "homeserver.db-wal",
+    "signing.key",
+    "media",
+    "seeded",
+];
 /// Snapshots of other days are of no use: their history ends on that day.
-const KEPT: Duration = Duration::from_secs(36 * 3600);
+const KEPT: Duration = Duration::from_hours(36);
 
 pub struct Snapshot {
     folder: PathBuf,
@@ -28,10 +34,15 @@ impl Snapshot {
         for part in [seed::fingerprint().as_str(), synapse::VERSION] {
             hash.update(part);
         }
-        hash.update(format!("{} {} {}", options.people, options.rooms, options.long_room));
-        let digest: String = hash.finalize().iter().take(8).map(|byte| format!("{byte:02x}")).collect();
+        hash.update(format!(
+            "{} {} {}",
+            options.people, options.rooms, options.long_room
+        ));
+        let digest = hex(hash.finalize().into_iter().take(8));
         let name = format!("{}-{digest}", seed::today());
-        Ok(Self { folder: cache()?.join("snapshots").join(name) })
+        Ok(Self {
+            folder: cache()?.join("snapshots").join(name),
+        })
     }
 
     /// Copies the snapshot into the homeserver's folder; false when there is none.
@@ -40,19 +51,24 @@ impl Snapshot {
             return Ok(false);
         }
         for part in PARTS {
-            copy(&self.folder.join(part), &to.join(part)).context("cannot copy the seeded homeserver")?;
+            copy(&self.folder.join(part), &to.join(part))
+                .context("cannot copy the seeded homeserver")?;
         }
         Ok(true)
     }
 
     /// Keeps a stopped homeserver's state. Another workplace may have done so meanwhile; then theirs stays.
     pub fn keep(&self, from: &Path) -> Result<()> {
-        let parent = self.folder.parent().context("a snapshot has a folder above it")?;
+        let parent = self
+            .folder
+            .parent()
+            .context("a snapshot has a folder above it")?;
         fs::create_dir_all(parent)?;
         forget_old(parent);
         let fresh = tempfile::Builder::new().prefix("new-").tempdir_in(parent)?;
         for part in PARTS {
-            copy(&from.join(part), &fresh.path().join(part)).context("cannot keep the seeded homeserver")?;
+            copy(&from.join(part), &fresh.path().join(part))
+                .context("cannot keep the seeded homeserver")?;
         }
         let fresh = fresh.keep();
         if fs::rename(&fresh, &self.folder).is_err() {
@@ -76,9 +92,16 @@ fn copy(from: &Path, to: &Path) -> Result<()> {
 }
 
 fn forget_old(folder: &Path) {
-    let Ok(entries) = fs::read_dir(folder) else { return };
+    let Ok(entries) = fs::read_dir(folder) else {
+        return;
+    };
     let old = |path: &Path| -> Option<bool> {
-        Some(SystemTime::now().duration_since(path.metadata().ok()?.modified().ok()?).ok()? > KEPT)
+        Some(
+            SystemTime::now()
+                .duration_since(path.metadata().ok()?.modified().ok()?)
+                .ok()?
+                > KEPT,
+        )
     };
     for entry in entries.flatten() {
         if old(&entry.path()) == Some(true) {

@@ -15,14 +15,25 @@ use workplace::process::alive;
 /// A runner in a process of its own, and what it said about its workplace.
 fn runner(folder: &Path, name: &str) -> (Child, Description) {
     let file = folder.join(name);
-    let mut child = Command::new(env!("CARGO_BIN_EXE_workplace")).arg("up").arg("--json").arg(&file).spawn().unwrap();
-    let deadline = Instant::now() + Duration::from_secs(300);
+    let mut child = Command::new(env!("CARGO_BIN_EXE_workplace"))
+        .arg("up")
+        .arg("--json")
+        .arg(&file)
+        .spawn()
+        .unwrap();
+    let deadline = Instant::now() + Duration::from_mins(5);
     loop {
         if let Ok(text) = std::fs::read(&file) {
             return (child, serde_json::from_slice(&text).unwrap());
         }
-        assert!(child.try_wait().unwrap().is_none(), "the workplace did not come up");
-        assert!(Instant::now() < deadline, "the workplace is not up after 300 s");
+        assert!(
+            child.try_wait().unwrap().is_none(),
+            "the workplace did not come up"
+        );
+        assert!(
+            Instant::now() < deadline,
+            "the workplace is not up after 300 s"
+        );
         std::thread::sleep(Duration::from_millis(50));
     }
 }
@@ -30,7 +41,10 @@ fn runner(folder: &Path, name: &str) -> (Child, Description) {
 /// What is left of it: processes, an open port, the run folder.
 fn left(description: &Description) -> Vec<String> {
     let processes = description.pids.iter().flat_map(|(service, groups)| {
-        groups.iter().flat_map(|&group| alive(group)).map(move |pid| format!("process {pid} of {service}"))
+        groups
+            .iter()
+            .flat_map(|&group| alive(group))
+            .map(move |pid| format!("process {pid} of {service}"))
     });
     let mut left: Vec<String> = processes.collect();
     if TcpStream::connect(("127.0.0.1", description.port)).is_ok() {
@@ -45,7 +59,11 @@ fn left(description: &Description) -> Vec<String> {
 fn wait_until_nothing_is_left(description: &Description) {
     let deadline = Instant::now() + Duration::from_secs(5);
     while !left(description).is_empty() {
-        assert!(Instant::now() < deadline, "left after 5 s: {:?}", left(description));
+        assert!(
+            Instant::now() < deadline,
+            "left after 5 s: {:?}",
+            left(description)
+        );
         std::thread::sleep(Duration::from_millis(25));
     }
 }
@@ -65,10 +83,25 @@ fn ports_of(description: &Description) -> Vec<u16> {
         })
         .collect();
     let mut ports = Vec::new();
-    for pid in description.pids.values().flatten().flat_map(|&group| alive(group)) {
-        let Ok(files) = std::fs::read_dir(format!("/proc/{pid}/fd")) else { continue };
-        for target in files.flatten().filter_map(|file| std::fs::read_link(file.path()).ok()) {
-            ports.extend(inodes.iter().filter(|(_, inode)| Path::new(inode) == target).map(|(port, _)| *port));
+    for pid in description
+        .pids
+        .values()
+        .flatten()
+        .flat_map(|&group| alive(group))
+    {
+        let Ok(files) = std::fs::read_dir(format!("/proc/{pid}/fd")) else {
+            continue;
+        };
+        for target in files
+            .flatten()
+            .filter_map(|file| std::fs::read_link(file.path()).ok())
+        {
+            ports.extend(
+                inodes
+                    .iter()
+                    .filter(|(_, inode)| Path::new(inode) == target)
+                    .map(|(port, _)| *port),
+            );
         }
     }
     ports
@@ -82,7 +115,10 @@ fn two_workplaces_run_side_by_side_and_neither_outlives_a_killed_runner_or_a_ctr
     assert_ne!(one.port, other.port);
     for description in [&one, &other] {
         for (service, groups) in &description.pids {
-            assert!(groups.iter().all(|&group| !alive(group).is_empty()), "{service} runs");
+            assert!(
+                groups.iter().all(|&group| !alive(group).is_empty()),
+                "{service} runs"
+            );
         }
     }
     let ports = ports_of(&one);
@@ -92,9 +128,15 @@ fn two_workplaces_run_side_by_side_and_neither_outlives_a_killed_runner_or_a_ctr
     killed.wait().unwrap();
     wait_until_nothing_is_left(&one);
     for port in ports {
-        assert!(TcpStream::connect(("127.0.0.1", port)).is_err(), "port {port} is still open");
+        assert!(
+            TcpStream::connect(("127.0.0.1", port)).is_err(),
+            "port {port} is still open"
+        );
     }
-    assert!(TcpStream::connect(("127.0.0.1", other.port)).is_ok(), "the other one goes on");
+    assert!(
+        TcpStream::connect(("127.0.0.1", other.port)).is_ok(),
+        "the other one goes on"
+    );
 
     kill(Pid::from_raw(other.runner), Signal::SIGINT).unwrap();
     assert!(interrupted.wait().unwrap().success());

@@ -10,7 +10,11 @@ use workplace::{CLIENT_ID, Gestures, Options, Refused, Workplace};
 /// One workplace for all tests of this file; the guard ends it with the process.
 async fn workplace() -> &'static Workplace {
     static SHARED: OnceCell<Workplace> = OnceCell::const_new();
-    let up = || async { Workplace::up(Options::default()).await.expect("the workplace comes up") };
+    let up = || async {
+        Workplace::up(Options::default())
+            .await
+            .expect("the workplace comes up")
+    };
     SHARED.get_or_init(up).await
 }
 
@@ -37,7 +41,9 @@ fn authorize(workplace: &Workplace, redirect: &str) -> String {
 }
 
 fn query(url: &Url, name: &str) -> Option<String> {
-    url.query_pairs().find(|(n, _)| n == name).map(|(_, value)| value.into_owned())
+    url.query_pairs()
+        .find(|(n, _)| n == name)
+        .map(|(_, value)| value.into_owned())
 }
 
 const LOOPBACK: &str = "http://127.0.0.1:47811/callback";
@@ -45,8 +51,14 @@ const LOOPBACK: &str = "http://127.0.0.1:47811/callback";
 #[tokio::test]
 async fn password_and_sms_code_give_tokens_and_the_persons_function() {
     let workplace = workplace().await;
-    let landing =
-        workplace.sign_in_like_a_browser(&authorize(workplace, LOOPBACK), "camille.martin", "saint-elme").await.unwrap();
+    let landing = workplace
+        .sign_in_like_a_browser(
+            &authorize(workplace, LOOPBACK),
+            "camille.martin",
+            "saint-elme",
+        )
+        .await
+        .unwrap();
     assert!(landing.url.as_str().starts_with(LOOPBACK));
     assert_eq!(query(&landing.url, "state").as_deref(), Some("the-state"));
     let http = workplace.http().unwrap();
@@ -58,7 +70,12 @@ async fn password_and_sms_code_give_tokens_and_the_persons_function() {
         ("redirect_uri", LOOPBACK),
         ("code_verifier", VERIFIER),
     ];
-    let token = http.post(format!("{}/oauth2/token", workplace.issuer())).form(&form).send().await.unwrap();
+    let token = http
+        .post(format!("{}/oauth2/token", workplace.issuer()))
+        .form(&form)
+        .send()
+        .await
+        .unwrap();
     assert_eq!(token.status(), 200);
     let token: Value = token.json().await.unwrap();
     assert!(token["refresh_token"].is_string(), "{token}");
@@ -79,15 +96,28 @@ async fn password_and_sms_code_give_tokens_and_the_persons_function() {
 async fn the_private_scheme_is_an_accepted_way_back() {
     let workplace = workplace().await;
     let start = authorize(workplace, "cordee:/callback");
-    let landing = workplace.sign_in_like_a_browser(&start, "paul.adam", "saint-elme").await.unwrap();
-    assert!(landing.url.as_str().starts_with("cordee:/callback?"), "{}", landing.url);
+    let landing = workplace
+        .sign_in_like_a_browser(&start, "paul.adam", "saint-elme")
+        .await
+        .unwrap();
+    assert!(
+        landing.url.as_str().starts_with("cordee:/callback?"),
+        "{}",
+        landing.url
+    );
 }
 
 #[tokio::test]
 async fn a_wrong_code_is_refused() {
     let workplace = workplace().await;
-    let gestures = Gestures { code: Some("000000".to_owned()), ..Gestures::default() };
-    let error = workplace.sign_in_with(&authorize(workplace, LOOPBACK), "nora.benali", &gestures).await.unwrap_err();
+    let gestures = Gestures {
+        code: Some("000000".to_owned()),
+        ..Gestures::default()
+    };
+    let error = workplace
+        .sign_in_with(&authorize(workplace, LOOPBACK), "nora.benali", &gestures)
+        .await
+        .unwrap_err();
     assert!(error.downcast_ref::<Refused>().is_some(), "{error:#}");
 }
 
@@ -96,10 +126,16 @@ async fn after_three_wrong_passwords_the_right_one_is_refused_until_the_block_is
     let workplace = workplace().await;
     let start = authorize(workplace, LOOPBACK);
     for _ in 0..3 {
-        let error = workplace.sign_in_like_a_browser(&start, "denis.colin", "wrong").await.unwrap_err();
+        let error = workplace
+            .sign_in_like_a_browser(&start, "denis.colin", "wrong")
+            .await
+            .unwrap_err();
         assert_eq!(error.downcast_ref::<Refused>().unwrap().codes, ["PE5"]);
     }
-    let error = workplace.sign_in_like_a_browser(&start, "denis.colin", "saint-elme").await.unwrap_err();
+    let error = workplace
+        .sign_in_like_a_browser(&start, "denis.colin", "saint-elme")
+        .await
+        .unwrap_err();
     assert_eq!(error.downcast_ref::<Refused>().unwrap().codes, ["PE86"]);
 }
 
@@ -110,11 +146,17 @@ async fn one_sign_in_at_the_portal_opens_chat_as_the_seeded_person() {
         "{}/_matrix/client/v3/login/sso/redirect/oidc-portal?redirectUrl=http://127.0.0.1:47812/second",
         workplace.homeserver()
     );
-    let landing = workplace.sign_in_like_a_browser(&start, "hugo.lambert", "saint-elme").await.unwrap();
+    let landing = workplace
+        .sign_in_like_a_browser(&start, "hugo.lambert", "saint-elme")
+        .await
+        .unwrap();
     let token = query(&landing.url, "loginToken").expect("a login token");
     let http = workplace.http().unwrap();
     let login = http
-        .post(format!("{}/_matrix/client/v3/login", workplace.homeserver()))
+        .post(format!(
+            "{}/_matrix/client/v3/login",
+            workplace.homeserver()
+        ))
         .json(&json!({ "type": "m.login.token", "token": token }))
         .send()
         .await
@@ -122,11 +164,17 @@ async fn one_sign_in_at_the_portal_opens_chat_as_the_seeded_person() {
     let login: Value = login.json().await.unwrap();
     assert_eq!(login["user_id"], "@hugo.lambert:saint-elme.localhost");
     let rooms = http
-        .get(format!("{}/_matrix/client/v3/joined_rooms", workplace.homeserver()))
+        .get(format!(
+            "{}/_matrix/client/v3/joined_rooms",
+            workplace.homeserver()
+        ))
         .bearer_auth(login["access_token"].as_str().unwrap())
         .send()
         .await
         .unwrap();
     let rooms: Value = rooms.json().await.unwrap();
-    assert!(rooms["joined_rooms"].as_array().unwrap().len() > 3, "{rooms}");
+    assert!(
+        rooms["joined_rooms"].as_array().unwrap().len() > 3,
+        "{rooms}"
+    );
 }

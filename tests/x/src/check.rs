@@ -12,10 +12,16 @@ use crate::tests::cargo_test;
 pub fn all() -> Result<bool> {
     let checks = [
         ("format", command("cargo fmt --all --check")?),
-        ("lints", command("cargo clippy --quiet --workspace --all-targets -- -D warnings")?),
+        (
+            "lints",
+            command("cargo clippy --quiet --workspace --all-targets -- -D warnings")?,
+        ),
         ("UI types", command("npm --prefix ui run check")?),
         ("UI lints", command("npm --prefix ui run lint")?),
-        ("translations", command("npm --prefix ui run check:messages")?),
+        (
+            "translations",
+            command("npm --prefix ui run check:messages")?,
+        ),
         ("bindings", bindings()?),
         ("licences", licences::check()?),
     ];
@@ -38,9 +44,12 @@ fn bindings() -> Result<bool> {
     println!("== the bindings of the UI are those of the program");
     let mut compared = 0;
     let mut command = Command::new("cargo");
-    let status = reading(command.args(["test", "--quiet", "--workspace", "--lib", "--", "bindings"]), |line| {
-        compared += cargo_test(line).unwrap_or_default().passed;
-    })?;
+    let status = reading(
+        command.args(["test", "--quiet", "--workspace", "--lib", "--", "bindings"]),
+        |line| {
+            compared += cargo_test(line).unwrap_or_default().passed;
+        },
+    )?;
     if compared == 0 {
         println!("No test compares the bindings.");
     }

@@ -7,7 +7,7 @@ use anyhow::{Context, Result, ensure};
 use serde_json::Value;
 
 /// Licences that ask for no more than their text and names, and the MPL, which binds only changes to its own files.
-const WELCOME: [&str; 20] = [
+const WELCOME: [&str; 21] = [
     "0BSD",
     "Apache-2.0",
     "Apache-2.0 WITH LLVM-exception",
@@ -23,12 +23,16 @@ const WELCOME: [&str; 20] = [
     "MIT",
     "MIT-0",
     "MPL-2.0",
+    "MPL-2.0+",
     "OFL-1.1",
     "OpenSSL",
     "Unicode-3.0",
     "Unlicense",
     "Zlib",
 ];
+
+/// Packages that name no licence where it is looked for, but bring its text.
+const READ_BY_HAND: [(&str, &str); 1] = [("node_modules/svelte-toolbelt", "MIT")];
 
 pub fn check() -> Result<bool> {
     println!("== licences of what goes into the client");
@@ -42,8 +46,14 @@ pub fn check() -> Result<bool> {
 }
 
 fn metadata() -> Result<Value> {
-    let output = Command::new("cargo").args(["metadata", "--format-version", "1", "--locked"]).output()?;
-    ensure!(output.status.success(), "cargo metadata: {}", String::from_utf8_lossy(&output.stderr));
+    let output = Command::new("cargo")
+        .args(["metadata", "--format-version", "1", "--locked"])
+        .output()?;
+    ensure!(
+        output.status.success(),
+        "cargo metadata: {}",
+        String::from_utf8_lossy(&output.stderr)
+    );
     Ok(serde_json::from_slice(&output.stdout)?)
 }
 
@@ -51,11 +61,18 @@ fn metadata() -> Result<Value> {
 fn crates(metadata: &Value) -> Result<Vec<(String, String)>> {
     let list = |value: &Value| value.as_array().cloned().unwrap_or_default();
     let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
-    let packages: BTreeMap<String, Value> =
-        list(&metadata["packages"]).into_iter().map(|package| (text(&package["id"]), package)).collect();
-    let nodes: BTreeMap<String, Value> =
-        list(&metadata["resolve"]["nodes"]).into_iter().map(|node| (text(&node["id"]), node)).collect();
-    let ours = packages.iter().find(|(_, package)| package["name"] == "cordee").map(|(id, _)| id.clone());
+    let packages: BTreeMap<String, Value> = list(&metadata["packages"])
+        .into_iter()
+        .map(|package| (text(&package["id"]), package))
+        .collect();
+    let nodes: BTreeMap<String, Value> = list(&metadata["resolve"]["nodes"])
+        .into_iter()
+        .map(|node| (text(&node["id"]), node))
+        .collect();
+    let ours = packages
+        .iter()
+        .find(|(_, package)| package["name"] == "cordee")
+        .map(|(id, _)| id.clone());
     let mut next = vec![ours.context("there is no package cordee")?];
     let mut seen = BTreeSet::new();
     while let Some(id) = next.pop() {
@@ -64,34 +81,59 @@ fn crates(metadata: &Value) -> Result<Vec<(String, String)>> {
         }
         let Some(node) = nodes.get(&id) else { continue };
         for dependency in list(&node["deps"]) {
-            if list(&dependency["dep_kinds"]).iter().any(|kind| kind["kind"].is_null()) {
+            if list(&dependency["dep_kinds"])
+                .iter()
+                .any(|kind| kind["kind"].is_null())
+            {
                 next.push(text(&dependency["pkg"]));
             }
         }
     }
     let refused = seen.iter().filter_map(|id| {
         let package = packages.get(id)?;
-        // Ours have none of their own here; a licence file instead of a name is for a person to read.
+        // A licence file instead of a name is for a person to read.
         let licence = package["license"].as_str().unwrap_or("no licence named");
-        (!welcome(licence)).then(|| (format!("crate {}", text(&package["name"])), licence.to_owned()))
+        (!welcome(licence)).then(|| {
+            (
+                format!("crate {}", text(&package["name"])),
+                licence.to_owned(),
+            )
+        })
     });
     Ok(refused.collect())
 }
 
 /// The packages that are bundled into the UI whose licence is not welcome.
 fn packages(lock: &Value) -> Result<Vec<(String, String)>> {
-    let packages = lock["packages"].as_object().context("package-lock.json lists no packages")?;
-    let bundled = packages.iter().filter(|(path, package)| !path.is_empty() && package["dev"] != true);
+    let packages = lock["packages"]
+        .as_object()
+        .context("package-lock.json lists no packages")?;
+    let bundled = packages
+        .iter()
+        .filter(|(path, package)| !path.is_empty() && package["dev"] != true);
     let refused = bundled.filter_map(|(path, package)| {
-        let licence = package["license"].as_str().unwrap_or("no licence named");
-        (!welcome(licence)).then(|| (format!("npm {}", path.trim_start_matches("node_modules/")), licence.to_owned()))
+        let by_hand = READ_BY_HAND
+            .iter()
+            .find(|(read, _)| read == path)
+            .map(|(_, licence)| *licence);
+        let named = package["license"].as_str().or(by_hand);
+        let licence = named.unwrap_or("no licence named");
+        (!welcome(licence)).then(|| {
+            (
+                format!("npm {}", path.trim_start_matches("node_modules/")),
+                licence.to_owned(),
+            )
+        })
     });
     Ok(refused.collect())
 }
 
 /// Evaluates an SPDX expression: `OR` needs one welcome side, `AND` all of them. `/` is an old way to write `OR`.
 fn welcome(expression: &str) -> bool {
-    let spaced = expression.replace('(', " ( ").replace(')', " ) ").replace('/', " OR ");
+    let spaced = expression
+        .replace('(', " ( ")
+        .replace(')', " ) ")
+        .replace('/', " OR ");
     let words: Vec<&str> = spaced.split_whitespace().collect();
     let mut words = words.as_slice();
     any(&mut words) && words.is_empty()
@@ -116,7 +158,9 @@ fn every(words: &mut &[&str]) -> bool {
 }
 
 fn one(words: &mut &[&str]) -> bool {
-    let Some((&first, rest)) = words.split_first() else { return false };
+    let Some((&first, rest)) = words.split_first() else {
+        return false;
+    };
     *words = rest;
     if first == "(" {
         let fine = any(words);
@@ -148,7 +192,9 @@ mod tests {
         assert!(welcome("MIT OR GPL-3.0-only"));
         assert!(welcome("MIT/Apache-2.0"));
         assert!(welcome("ISC AND (Apache-2.0 OR ISC) AND OpenSSL"));
-        assert!(welcome("Apache-2.0 WITH LLVM-exception OR Apache-2.0 OR MIT"));
+        assert!(welcome(
+            "Apache-2.0 WITH LLVM-exception OR Apache-2.0 OR MIT"
+        ));
         assert!(!welcome("MIT AND GPL-3.0-only"));
         assert!(!welcome("(MIT OR Apache-2.0) AND LGPL-2.1"));
         assert!(!welcome("no licence named"));

@@ -57,7 +57,11 @@ enum Action {
 }
 
 fn main() -> ExitCode {
-    tracing_subscriber::fmt().with_writer(std::io::stderr).with_target(false).without_time().init();
+    tracing_subscriber::fmt()
+        .with_writer(std::io::stderr)
+        .with_target(false)
+        .without_time()
+        .init();
     let result = match Line::parse().action {
         Action::Test { fast } => tests::all(fast),
         Action::Check => check::all(),
@@ -76,7 +80,11 @@ fn main() -> ExitCode {
 }
 
 fn demo(headless: bool, shots: Option<PathBuf>) -> Result<bool> {
-    let options = desktop::demo::Options { headless, shots, workplace: workplace::Options::default() };
+    let options = desktop::demo::Options {
+        headless,
+        shots,
+        workplace: workplace::Options::default(),
+    };
     tokio::runtime::Runtime::new()?.block_on(desktop::demo::run(options))?;
     Ok(true)
 }
@@ -84,7 +92,11 @@ fn demo(headless: bool, shots: Option<PathBuf>) -> Result<bool> {
 /// Runs the program of this name that was built beside this one.
 fn sibling(name: &str, arguments: &[String]) -> Result<bool> {
     let program = std::env::current_exe()?.with_file_name(name);
-    ensure!(program.exists(), "{} is missing: cargo build --package {name}", program.display());
+    ensure!(
+        program.exists(),
+        "{} is missing: cargo build --package {name}",
+        program.display()
+    );
     let status = Command::new(&program)
         .args(arguments)
         .status()

@@ -8,7 +8,10 @@ use anyhow::{Context, Result};
 /// Starts the program, passes its output on line by line, and gives each line to `read` too.
 pub fn reading(command: &mut Command, mut read: impl FnMut(&str)) -> Result<ExitStatus> {
     let name = command.get_program().to_string_lossy().into_owned();
-    let mut child = command.stdout(Stdio::piped()).spawn().with_context(|| format!("cannot start {name}"))?;
+    let mut child = command
+        .stdout(Stdio::piped())
+        .spawn()
+        .with_context(|| format!("cannot start {name}"))?;
     let output = child.stdout.take().context("a pipe was asked for")?;
     let mut lines = BufReader::new(output);
     let mut line = Vec::new();

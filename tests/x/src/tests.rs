@@ -26,11 +26,19 @@ impl std::ops::AddAssign for Count {
 pub fn all(fast: bool) -> Result<bool> {
     let began = Instant::now();
     let mut total = Count::default();
-    total += part("UI", Command::new("npm").args(["--prefix", "ui", "test"]).env("NO_COLOR", "1"), vitest)?;
+    total += part(
+        "UI",
+        Command::new("npm")
+            .args(["--prefix", "ui", "test"])
+            .env("NO_COLOR", "1"),
+        vitest,
+    )?;
     let mut cargo = Command::new("cargo");
     cargo.args(["test", "--workspace", "--no-fail-fast"]);
     if fast {
-        println!("--fast: left out are the tests that need services or a window, and the examples in comments.");
+        println!(
+            "--fast: left out are the tests that need services or a window, and the examples in comments."
+        );
         cargo.args(["--lib", "--bins"]);
     }
     total += part("Rust", &mut cargo, cargo_test)?;
@@ -66,19 +74,35 @@ fn part(name: &str, command: &mut Command, read: fn(&str) -> Option<Count>) -> R
 pub fn cargo_test(line: &str) -> Option<Count> {
     let (_, counts) = line.strip_prefix("test result: ")?.split_once(". ")?;
     let of = |name: &str| {
-        counts.split(';').find_map(|part| part.trim().strip_suffix(name)?.trim().parse().ok()).unwrap_or_default()
+        counts
+            .split(';')
+            .find_map(|part| part.trim().strip_suffix(name)?.trim().parse().ok())
+            .unwrap_or_default()
     };
-    Some(Count { passed: of("passed"), failed: of("failed"), ignored: of("ignored") })
+    Some(Count {
+        passed: of("passed"),
+        failed: of("failed"),
+        ignored: of("ignored"),
+    })
 }
 
 /// `      Tests  2 failed | 341 passed | 1 skipped (344)`
 fn vitest(line: &str) -> Option<Count> {
     let counts = line.trim().strip_prefix("Tests ")?;
-    let counts = counts.rsplit_once(" (").map_or(counts, |(counts, _)| counts);
+    let counts = counts
+        .rsplit_once(" (")
+        .map_or(counts, |(counts, _)| counts);
     let of = |name: &str| {
-        counts.split('|').find_map(|part| part.trim().strip_suffix(name)?.trim().parse().ok()).unwrap_or_default()
+        counts
+            .split('|')
+            .find_map(|part| part.trim().strip_suffix(name)?.trim().parse().ok())
+            .unwrap_or_default()
     };
-    Some(Count { passed: of("passed"), failed: of("failed"), ignored: of("skipped") + of("todo") })
+    Some(Count {
+        passed: of("passed"),
+        failed: of("failed"),
+        ignored: of("skipped") + of("todo"),
+    })
 }
 
 #[cfg(test)]
@@ -89,15 +113,36 @@ mod tests {
     #[test]
     fn the_totals_of_cargo_are_read() {
         let line = "test result: FAILED. 9 passed; 2 failed; 1 ignored; 0 measured; 0 filtered out; finished in 0.16s";
-        assert_eq!(cargo_test(line), Some(Count { passed: 9, failed: 2, ignored: 1 }));
+        assert_eq!(
+            cargo_test(line),
+            Some(Count {
+                passed: 9,
+                failed: 2,
+                ignored: 1
+            })
+        );
         assert_eq!(cargo_test("test a_test ... ok"), None);
     }
 
     #[test]
     fn the_totals_of_vitest_are_read() {
         let count = vitest("      Tests  2 failed | 341 passed | 1 skipped (344)");
-        assert_eq!(count, Some(Count { passed: 341, failed: 2, ignored: 1 }));
-        assert_eq!(vitest("      Tests  12 passed (12)"), Some(Count { passed: 12, failed: 0, ignored: 0 }));
+        assert_eq!(
+            count,
+            Some(Count {
+                passed: 341,
+                failed: 2,
+                ignored: 1
+            })
+        );
+        assert_eq!(
+            vitest("      Tests  12 passed (12)"),
+            Some(Count {
+                passed: 12,
+                failed: 0,
+                ignored: 0
+            })
+        );
         assert_eq!(vitest(" Test Files  3 passed (3)"), None);
     }
 }

@@ -50,13 +50,17 @@ pub struct Message {
 
 /// Reads one room.
 pub fn parse(text: &str, people: &[Person]) -> Result<Conversation> {
-    let mut conversation = Conversation { encrypted: true, ..Conversation::default() };
+    let mut conversation = Conversation {
+        encrypted: true,
+        ..Conversation::default()
+    };
     for (number, line) in text.lines().enumerate() {
         let line = line.trim();
         if line.is_empty() || line.starts_with('#') {
             continue;
         }
-        read_line(&mut conversation, line, people).with_context(|| format!("line {}: {line}", number + 1))?;
+        read_line(&mut conversation, line, people)
+            .with_context(|| format!("line {}: {line}", number + 1))?;
     }
     Ok(conversation)
 }
@@ -73,10 +77,20 @@ pub fn parse_direct(text: &str, people: &[Person]) -> Result<Vec<Conversation>> 
             if let Some(pair) = line.strip_prefix("== ") {
                 let members = named(pair, people)?;
                 ensure!(members.len() == 2, "a direct conversation has two people");
-                all.push(Conversation { members, encrypted: true, direct: true, ..Conversation::default() });
+                all.push(Conversation {
+                    members,
+                    encrypted: true,
+                    direct: true,
+                    ..Conversation::default()
+                });
                 return Ok(());
             }
-            read_line(all.last_mut().context("a line before the first conversation")?, line, people)
+            read_line(
+                all.last_mut()
+                    .context("a line before the first conversation")?,
+                line,
+                people,
+            )
         };
         read().with_context(|| format!("line {}: {line}", number + 1))?;
     }
@@ -87,7 +101,11 @@ fn read_line(into: &mut Conversation, line: &str, people: &[Person]) -> Result<(
     if let Some(reaction) = line.strip_prefix("+ ") {
         let (emoji, who) = reaction.split_once(' ').context("a reaction of nobody")?;
         let last = into.messages.last_mut().context("a reaction to nothing")?;
-        last.reactions.extend(named(who, people)?.into_iter().map(|person| (emoji.to_owned(), person)));
+        last.reactions.extend(
+            named(who, people)?
+                .into_iter()
+                .map(|person| (emoji.to_owned(), person)),
+        );
         return Ok(());
     }
     if line.starts_with('-') {
@@ -95,7 +113,9 @@ fn read_line(into: &mut Conversation, line: &str, people: &[Person]) -> Result<(
         into.messages.push(message);
         return Ok(());
     }
-    let (key, value) = line.split_once(": ").context("neither a setting nor a message")?;
+    let (key, value) = line
+        .split_once(": ")
+        .context("neither a setting nor a message")?;
     match key {
         "name" => value.clone_into(&mut into.name),
         "topic" => value.clone_into(&mut into.topic),
@@ -113,13 +133,24 @@ fn read_message(line: &str, number: usize, people: &[Person]) -> Result<Message>
     let (when, said) = line.split_once(": ").context("a message without text")?;
     let mut when = when.split_whitespace();
     let days_ago = -when.next().context("no day")?.parse::<i64>()?;
-    let (hour, minute) = when.next().context("no time")?.split_once(':').context("no time")?;
+    let (hour, minute) = when
+        .next()
+        .context("no time")?
+        .split_once(':')
+        .context("no time")?;
     let minute = hour.parse::<i64>()? * 60 + minute.parse::<i64>()?;
     let from = find(when.next().context("no person")?, people)?;
     let (said, reply_to) = match said.strip_prefix('^') {
         Some(rest) => {
             let (back, rest) = rest.split_once(' ').context("a reply without text")?;
-            (rest, Some(number.checked_sub(back.parse()?).context("a reply to before the start")?))
+            (
+                rest,
+                Some(
+                    number
+                        .checked_sub(back.parse()?)
+                        .context("a reply to before the start")?,
+                ),
+            )
         }
         None => (said, None),
     };
@@ -131,18 +162,36 @@ fn read_message(line: &str, number: usize, people: &[Person]) -> Result<Message>
         None => (said, None),
     };
     let mut mentions = Vec::new();
-    for word in said.split_whitespace().filter_map(|word| word.strip_prefix('@')) {
+    for word in said
+        .split_whitespace()
+        .filter_map(|word| word.strip_prefix('@'))
+    {
         let name: String = word.chars().take_while(|c| c.is_alphanumeric()).collect();
         mentions.push(find(&name, people)?);
     }
     let text = said.replace("\\n", "\n");
-    Ok(Message { from, days_ago, minute, text, reply_to, attachment, mentions, reactions: Vec::new() })
+    Ok(Message {
+        from,
+        days_ago,
+        minute,
+        text,
+        reply_to,
+        attachment,
+        mentions,
+        reactions: Vec::new(),
+    })
 }
 
 fn named(names: &str, people: &[Person]) -> Result<Vec<usize>> {
-    names.split_whitespace().map(|name| find(name, people)).collect()
+    names
+        .split_whitespace()
+        .map(|name| find(name, people))
+        .collect()
 }
 
 fn find(name: &str, people: &[Person]) -> Result<usize> {
-    people.iter().position(|person| plain(&person.first) == name).with_context(|| format!("nobody is called {name}"))
+    people
+        .iter()
+        .position(|person| plain(&person.first) == name)
+        .with_context(|| format!("nobody is called {name}"))
 }

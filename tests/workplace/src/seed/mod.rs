@@ -3,6 +3,7 @@
 mod conversation;
 mod font;
 mod homeserver;
+mod made_up;
 mod pictures;
 mod portrait;
 mod rooms;
@@ -17,7 +18,7 @@ use tokio::task::JoinSet;
 pub use homeserver::Homeserver;
 
 use crate::people::Person;
-use crate::site::Site;
+use crate::site::{Site, hex};
 
 /// The hospital's clock: an hour ahead of UTC, as in winter.
 const HOSPITAL: time::UtcOffset = match time::UtcOffset::from_hms(1, 0, 0) {
@@ -37,39 +38,50 @@ pub fn fingerprint() -> String {
     hash.update(include_str!("../../seed/people.csv"));
     for source in [
         include_str!("rooms.rs"),
+        include_str!("made_up.rs"),
         include_str!("portrait.rs"),
         include_str!("pictures.rs"),
         include_str!("roster.rs"),
     ] {
         hash.update(source);
     }
-    hash.finalize().iter().take(8).map(|byte| format!("{byte:02x}")).collect()
+    hex(hash.finalize().into_iter().take(8))
 }
 
 /// Today at the hospital: conversations end on this day.
 pub fn today() -> String {
-    time::OffsetDateTime::now_utc().to_offset(HOSPITAL).date().to_string()
+    time::OffsetDateTime::now_utc()
+        .to_offset(HOSPITAL)
+        .date()
+        .to_string()
 }
 
 /// Writes people, rooms and conversations.
 pub async fn fill(homeserver: &Homeserver, site: &Site) -> Result<()> {
     let homeserver = Arc::new(homeserver.clone());
     let people = Arc::new(site.people.clone());
-    let newcomers = people.iter().cloned().map(|person| settle_in(homeserver.clone(), site.secret.clone(), person));
+    let newcomers = people
+        .iter()
+        .cloned()
+        .map(|person| settle_in(homeserver.clone(), site.secret.clone(), person));
     all(newcomers).await?;
     rooms::fill(&homeserver, &people, &site.options).await
 }
 
 /// An account with a password, a name and a picture.
 async fn settle_in(homeserver: Arc<Homeserver>, secret: String, person: Person) -> Result<()> {
-    homeserver.register(&secret, &person.uid, &person.password, &person.name).await?;
+    homeserver
+        .register(&secret, &person.uid, &person.password, &person.name)
+        .await?;
     let portrait = tokio::task::spawn_blocking({
         let uid = person.uid.clone();
         let long_hair = person.long_hair;
         move || portrait::png(&uid, long_hair)
     })
     .await??;
-    let address = homeserver.upload(&person.mxid, "portrait.png", "image/png", portrait).await?;
+    let address = homeserver
+        .upload(&person.mxid, "portrait.png", "image/png", portrait)
+        .await?;
     homeserver.picture(&person.mxid, &address).await
 }
 

@@ -13,19 +13,37 @@ const FINE: u32 = 3;
 type Colour = [f32; 3];
 
 const BACKGROUNDS: [Colour; 8] = [
-    [0.75, 0.90, 0.89], [0.98, 0.87, 0.74], [0.83, 0.85, 0.97], [0.96, 0.82, 0.84],
-    [0.84, 0.93, 0.78], [0.99, 0.93, 0.74], [0.80, 0.90, 0.98], [0.91, 0.84, 0.95],
+    [0.75, 0.90, 0.89],
+    [0.98, 0.87, 0.74],
+    [0.83, 0.85, 0.97],
+    [0.96, 0.82, 0.84],
+    [0.84, 0.93, 0.78],
+    [0.99, 0.93, 0.74],
+    [0.80, 0.90, 0.98],
+    [0.91, 0.84, 0.95],
 ];
 const SKINS: [Colour; 6] = [
-    [0.98, 0.86, 0.76], [0.95, 0.79, 0.66], [0.87, 0.67, 0.51], [0.74, 0.53, 0.38], [0.56, 0.38, 0.27],
+    [0.98, 0.86, 0.76],
+    [0.95, 0.79, 0.66],
+    [0.87, 0.67, 0.51],
+    [0.74, 0.53, 0.38],
+    [0.56, 0.38, 0.27],
     [0.99, 0.89, 0.82],
 ];
 const HAIRS: [Colour; 6] = [
-    [0.16, 0.12, 0.11], [0.30, 0.19, 0.13], [0.48, 0.31, 0.18], [0.80, 0.62, 0.36], [0.60, 0.27, 0.16],
+    [0.16, 0.12, 0.11],
+    [0.30, 0.19, 0.13],
+    [0.48, 0.31, 0.18],
+    [0.80, 0.62, 0.36],
+    [0.60, 0.27, 0.16],
     [0.62, 0.62, 0.63],
 ];
 const CLOTHES: [Colour; 6] = [
-    [0.04, 0.43, 0.46], [0.95, 0.96, 0.97], [0.24, 0.36, 0.62], [0.55, 0.24, 0.36], [0.36, 0.55, 0.42],
+    [0.04, 0.43, 0.46],
+    [0.95, 0.96, 0.97],
+    [0.24, 0.36, 0.62],
+    [0.55, 0.24, 0.36],
+    [0.36, 0.55, 0.42],
     [0.93, 0.95, 0.96],
 ];
 
@@ -37,7 +55,11 @@ pub fn png(uid: &str, long_hair: bool) -> Result<Vec<u8>> {
         background: pick(0, &BACKGROUNDS),
         skin: pick(1, &SKINS),
         // Light hair only where the skin is light.
-        hair: if usize::from(traits[1]) % SKINS.len() < 2 { pick(2, &HAIRS) } else { pick(2, &HAIRS[..3]) },
+        hair: if usize::from(traits[1]) % SKINS.len() < 2 {
+            pick(2, &HAIRS)
+        } else {
+            pick(2, &HAIRS[..3])
+        },
         clothes: pick(3, &CLOTHES),
         long_hair,
         glasses: traits[4] % 4 == 0,
@@ -78,14 +100,20 @@ struct Face {
 impl Face {
     /// The colour at a point of the unit square, the front layers first.
     fn colour(&self, x: f32, y: f32) -> Colour {
-        let inside = |cx: f32, cy: f32, rx: f32, ry: f32| ((x - cx) / rx).powi(2) + ((y - cy) / ry).powi(2) < 1.0;
+        let inside = |cx: f32, cy: f32, rx: f32, ry: f32| {
+            ((x - cx) / rx).powi(2) + ((y - cy) / ry).powi(2) < 1.0
+        };
         let ring = |cx: f32, r: f32| {
             let far = (x - cx).hypot(y - 0.43);
             far < r && far > r - 0.012
         };
         let dark = [0.17, 0.15, 0.16];
         let head = inside(0.5, 0.43, 0.165, 0.205);
-        if self.glasses && (ring(0.43, 0.058) || ring(0.57, 0.058) || ((y - 0.425).abs() < 0.006 && (x - 0.5).abs() < 0.016)) {
+        if self.glasses
+            && (ring(0.43, 0.058)
+                || ring(0.57, 0.058)
+                || ((y - 0.425).abs() < 0.006 && (x - 0.5).abs() < 0.016))
+        {
             return dark;
         }
         if inside(0.43, 0.43, 0.017, 0.02) || inside(0.57, 0.43, 0.017, 0.02) {
@@ -97,13 +125,21 @@ impl Face {
         if inside(0.5, 0.485, 0.014, 0.016) {
             return shade(self.skin, 0.90);
         }
-        let fringe = inside(0.5 + self.parting, 0.245, 0.19, 0.105) || inside(0.5 - self.parting * 2.0, 0.23, 0.15, 0.085);
+        let fringe = inside(0.5 + self.parting, 0.245, 0.19, 0.105)
+            || inside(0.5 - self.parting * 2.0, 0.23, 0.15, 0.085);
         if fringe && inside(0.5, 0.40, 0.195, 0.235) {
             return self.hair;
         }
         if head {
-            let chin = self.beard && y > 0.475 && !inside(0.5, 0.46, 0.125, 0.105) && !inside(0.5, 0.53, 0.075, 0.035);
-            return if chin { mix(self.hair, self.skin, 0.25) } else { self.skin };
+            let chin = self.beard
+                && y > 0.475
+                && !inside(0.5, 0.46, 0.125, 0.105)
+                && !inside(0.5, 0.53, 0.075, 0.035);
+            return if chin {
+                mix(self.hair, self.skin, 0.25)
+            } else {
+                self.skin
+            };
         }
         if (x - 0.5).abs() < 0.065 && y > 0.55 && y < 0.72 {
             return shade(self.skin, 0.90);
@@ -111,7 +147,11 @@ impl Face {
         if inside(0.5, 1.02, 0.36, 0.33) {
             // A collar, open at the neck.
             let collar = (x - 0.5).abs() < 0.085 && y < 0.74 + (0.085 - (x - 0.5).abs()) * 1.2;
-            return if collar { shade(self.clothes, 0.84) } else { self.clothes };
+            return if collar {
+                shade(self.clothes, 0.84)
+            } else {
+                self.clothes
+            };
         }
         let behind = if self.long_hair {
             inside(0.5, 0.40, 0.215, 0.245) || (inside(0.5, 0.58, 0.225, 0.22) && y > 0.40)

@@ -1,4 +1,4 @@
-//! Rooms with their past: the written conversations, and made-up ones for load.
+//! Rooms with their past, as they are written into the homeserver.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -10,8 +10,8 @@ use serde_json::{Value, json};
 use time::{Duration, OffsetDateTime, Time};
 
 use super::conversation::{Conversation, Message, parse, parse_direct};
-use super::{HOSPITAL, all, pictures, roster};
 use super::homeserver::Homeserver;
+use super::{HOSPITAL, all, made_up, pictures, roster};
 use crate::options::Options;
 use crate::people::Person;
 
@@ -33,7 +33,7 @@ pub const TEXTS: [&str; 13] = [
 ];
 const DIRECT: &str = include_str!("../../seed/direct.txt");
 /// Whose unread messages and favourites matter: the first of the people.
-const CAMILLE: usize = 0;
+pub const CAMILLE: usize = 0;
 
 /// A room that has been made, and what was said in it so far.
 struct Open {
@@ -43,14 +43,28 @@ struct Open {
     events: Vec<String>,
 }
 
-pub async fn fill(homeserver: &Arc<Homeserver>, people: &Arc<Vec<Person>>, options: &Options) -> Result<()> {
+pub async fn fill(
+    homeserver: &Arc<Homeserver>,
+    people: &Arc<Vec<Person>>,
+    options: &Options,
+) -> Result<()> {
     let mut conversations = written(people)?;
-    conversations.extend(made_up(options, people.len()));
+    let beyond = options.rooms.saturating_sub(TEXTS.len() - 1);
+    conversations.extend(made_up::rooms(beyond, people.len()));
+    conversations.extend(made_up::long_room(options.long_room));
     let now = OffsetDateTime::now_utc();
-    let opened = conversations.into_iter().enumerate().map(|(number, conversation)| {
-        let times = times(&conversation, now, number);
-        open(homeserver.clone(), people.clone(), Arc::new(conversation), times)
-    });
+    let opened = conversations
+        .into_iter()
+        .enumerate()
+        .map(|(number, conversation)| {
+            let times = times(&conversation, now, number);
+            open(
+                homeserver.clone(),
+                people.clone(),
+                Arc::new(conversation),
+                times,
+            )
+        });
     let mut rooms = all(opened).await?;
     // Clients order rooms by when the server saw their last message, so these are written in their order.
     rooms.sort_by_key(|room| room.times.last().copied());
@@ -60,12 +74,17 @@ pub async fn fill(homeserver: &Arc<Homeserver>, people: &Arc<Vec<Person>>, optio
         }
     }
     let direct = direct_rooms(&rooms, people);
-    all(rooms.into_iter().map(|room| settle(homeserver.clone(), people.clone(), room))).await?;
+    all(rooms
+        .into_iter()
+        .map(|room| settle(homeserver.clone(), people.clone(), room)))
+    .await?;
     all(direct.into_iter().map(|(person, rooms)| {
         let homeserver = homeserver.clone();
         async move {
             let path = ["user", person.as_str(), "account_data", "m.direct"];
-            homeserver.send(Method::PUT, &person, &path, None, &json!(rooms)).await
+            homeserver
+                .send(Method::PUT, &person, &path, None, &json!(rooms))
+                .await
         }
     }))
     .await?;
@@ -74,89 +93,24 @@ pub async fn fill(homeserver: &Arc<Homeserver>, people: &Arc<Vec<Person>>, optio
 
 fn written(people: &[Person]) -> Result<Vec<Conversation>> {
     let (direct, channels) = TEXTS.split_last().context("there are texts")?;
-    let mut all = channels.iter().map(|text| parse(text, people)).collect::<Result<Vec<_>>>()?;
+    let mut all = channels
+        .iter()
+        .map(|text| parse(text, people))
+        .collect::<Result<Vec<_>>>()?;
     all.extend(parse_direct(direct, people)?);
     Ok(all)
-}
-
-/// Rooms beyond the written ones, and the long one.
-fn made_up(options: &Options, people: usize) -> Vec<Conversation> {
-    const KINDS: [&str; 10] = [
-        "Projet", "Unité", "Groupe", "Astreinte", "Formation", "Réunion", "Comité", "Atelier", "Travaux", "Suivi",
-    ];
-    const SUBJECTS: [&str; 31] = [
-        "télésurveillance", "hygiène", "douleur", "qualité", "accueil", "bloc", "dialyse", "gériatrie", "maternité",
-        "néphrologie", "neurologie", "nutrition", "oncologie", "ophtalmologie", "orthopédie", "psychiatrie",
-        "rééducation", "réanimation", "rhumatologie", "soins palliatifs", "stomathérapie", "transfusion", "urologie",
-        "addictologie", "archives", "blanchisserie", "brancardage", "cuisine", "logistique", "sécurité", "standard",
-    ];
-    const LINES: [&str; 8] = [
-        "Le compte rendu est en ligne, bonne lecture.",
-        "Réunion décalée à jeudi 14 h, même lien.",
-        "Merci à tous pour votre aide hier soir.",
-        "Quelqu'un peut relire le protocole avant vendredi ?",
-        "La salle est réservée pour la semaine prochaine.",
-        "Le tableau est à jour, il manque deux noms pour le week-end.",
-        "Bien reçu, je m'en occupe ce matin.",
-        "Le matériel est arrivé, il est au quai B.",
-    ];
-    let message = |from, minutes_ago: i64, text: String| Message {
-        from,
-        days_ago: minutes_ago / 1440,
-        minute: 1439 - minutes_ago % 1440,
-        text,
-        reply_to: None,
-        attachment: None,
-        mentions: Vec::new(),
-        reactions: Vec::new(),
-    };
-    let mut all = Vec::new();
-    for number in 0..options.rooms.saturating_sub(TEXTS.len() - 1) {
-        let (kind, subject) = (KINDS[number % KINDS.len()], SUBJECTS[number % SUBJECTS.len()]);
-        let round = number / (KINDS.len() * SUBJECTS.len());
-        let name = if round == 0 { format!("{kind} {subject}") } else { format!("{kind} {subject} {}", round + 1) };
-        let other = 1 + number % (people - 1);
-        let minutes_ago = 1440 + i64::try_from(number).unwrap_or_default() * 53 % 18_000;
-        all.push(Conversation {
-            name,
-            members: vec![other, CAMILLE],
-            encrypted: true,
-            unread: usize::from(number % 40 == 7),
-            messages: vec![message(other, minutes_ago, LINES[number % LINES.len()].to_owned())],
-            ..Conversation::default()
-        });
-    }
-    if options.long_room > 0 {
-        let count = i64::try_from(options.long_room).unwrap_or_default();
-        let line = |number: i64| {
-            let members = [0, 1, 2, 3, 4, 5];
-            let nth = usize::try_from(number).unwrap_or_default();
-            let mut text = format!("Relève {} : {}", number + 1, LINES[nth % LINES.len()]);
-            if number % 9 == 4 {
-                text = format!("{text}\n\nDétail : {}", LINES[(nth + 3) % LINES.len()].repeat(4));
-            }
-            message(members[nth % 6], 1440 + (count - number) * 18_000 / count.max(1), text)
-        };
-        all.push(Conversation {
-            name: "Journal de garde".to_owned(),
-            topic: "Toutes les relèves".to_owned(),
-            members: (0..6).collect(),
-            encrypted: true,
-            messages: (0..count).map(line).collect(),
-            ..Conversation::default()
-        });
-    }
-    all
 }
 
 /// When each message was said, in milliseconds. What would lie ahead of `now` moves up to just before it, in order;
 /// each room ends at another minute, so that rooms have an order too.
 fn times(conversation: &Conversation, now: OffsetDateTime, number: usize) -> Vec<i64> {
     let midnight = now.to_offset(HOSPITAL).replace_time(Time::MIDNIGHT);
-    let mut latest = now - Duration::seconds(90 + 47 * i64::try_from(number % 20).unwrap_or_default());
+    let mut latest =
+        now - Duration::seconds(90 + 47 * i64::try_from(number % 20).unwrap_or_default());
     let mut times = Vec::with_capacity(conversation.messages.len());
     for message in conversation.messages.iter().rev() {
-        let planned = midnight - Duration::days(message.days_ago) + Duration::minutes(message.minute);
+        let planned =
+            midnight - Duration::days(message.days_ago) + Duration::minutes(message.minute);
         let at = planned.min(latest);
         times.push(i64::try_from(at.unix_timestamp_nanos() / 1_000_000).unwrap_or_default());
         latest = at - Duration::seconds(20);
@@ -173,12 +127,16 @@ async fn open(
     times: Vec<i64>,
 ) -> Result<Open> {
     let member = |index: usize| people[index].mxid.as_str();
-    let (&maker, others) = conversation.members.split_first().context("a room needs somebody")?;
+    let (&maker, others) = conversation
+        .members
+        .split_first()
+        .context("a room needs somebody")?;
     let room = if conversation.direct {
         let invited: Vec<&str> = others.iter().map(|&other| member(other)).collect();
         json!({ "preset": "trusted_private_chat", "is_direct": true, "invite": invited })
     } else {
-        let mut room = json!({ "preset": "public_chat", "visibility": "private", "name": conversation.name });
+        let mut room =
+            json!({ "preset": "public_chat", "visibility": "private", "name": conversation.name });
         if !conversation.topic.is_empty() {
             room["topic"] = json!(conversation.topic);
         }
@@ -188,14 +146,24 @@ async fn open(
     for &other in others {
         homeserver.join(&room, member(other)).await?;
     }
-    let mut open = Open { room, conversation: conversation.clone(), times, events: Vec::new() };
+    let mut open = Open {
+        room,
+        conversation: conversation.clone(),
+        times,
+        events: Vec::new(),
+    };
     for number in 0..conversation.messages.len().saturating_sub(1) {
         write_message(&homeserver, &people, &mut open, number).await?;
     }
     Ok(open)
 }
 
-async fn write_message(homeserver: &Homeserver, people: &[Person], open: &mut Open, number: usize) -> Result<()> {
+async fn write_message(
+    homeserver: &Homeserver,
+    people: &[Person],
+    open: &mut Open,
+    number: usize,
+) -> Result<()> {
     let message = &open.conversation.messages[number];
     let from = &people[message.from].mxid;
     let at = open.times[number];
@@ -206,26 +174,46 @@ async fn write_message(homeserver: &Homeserver, people: &[Person], open: &mut Op
     if let Some(answered) = message.reply_to {
         content["m.relates_to"] = json!({ "m.in_reply_to": { "event_id": open.events[answered] } });
     }
-    let event = homeserver.say(&open.room, from, "m.room.message", Some(at), &content).await?;
+    let event = homeserver
+        .say(&open.room, from, "m.room.message", Some(at), &content)
+        .await?;
     for (emoji, person) in &message.reactions {
         let relation = json!({ "rel_type": "m.annotation", "event_id": event, "key": emoji });
         let content = json!({ "m.relates_to": relation });
-        homeserver.say(&open.room, &people[*person].mxid, "m.reaction", Some(at + 15_000), &content).await?;
+        homeserver
+            .say(
+                &open.room,
+                &people[*person].mxid,
+                "m.reaction",
+                Some(at + 15_000),
+                &content,
+            )
+            .await?;
     }
     open.events.push(event);
     Ok(())
 }
 
 fn text(message: &Message, people: &[Person]) -> Value {
-    let (mut body, mut html) = (message.text.clone(), escape(&message.text).replace('\n', "<br>"));
+    let (mut body, mut html) = (
+        message.text.clone(),
+        escape(&message.text).replace('\n', "<br>"),
+    );
     for &person in &message.mentions {
         let person = &people[person];
         let typed = format!("@{}", crate::people::plain(&person.first));
-        let link = format!("<a href=\"https://matrix.to/#/{}\">{}</a>", person.mxid, person.name);
+        let link = format!(
+            "<a href=\"https://matrix.to/#/{}\">{}</a>",
+            person.mxid, person.name
+        );
         body = body.replace(&typed, &person.name);
         html = html.replace(&typed, &link);
     }
-    let mentioned: Vec<&str> = message.mentions.iter().map(|&person| people[person].mxid.as_str()).collect();
+    let mentioned: Vec<&str> = message
+        .mentions
+        .iter()
+        .map(|&person| people[person].mxid.as_str())
+        .collect();
     let mut content = json!({ "msgtype": "m.text", "body": body, "m.mentions": {} });
     if !mentioned.is_empty() {
         content["format"] = json!("org.matrix.custom.html");
@@ -235,8 +223,13 @@ fn text(message: &Message, people: &[Person]) -> Value {
     content
 }
 
-async fn attachment(homeserver: &Homeserver, from: &str, name: &str, caption: &str) -> Result<Value> {
-    let (bytes, mime, size) = if name.ends_with(".pdf") {
+async fn attachment(
+    homeserver: &Homeserver,
+    from: &str,
+    name: &str,
+    caption: &str,
+) -> Result<Value> {
+    let (bytes, mime, size) = if name == roster::NAME {
         (roster::pdf(), "application/pdf", None)
     } else {
         let (bytes, width, height) = pictures::png(name)?;
@@ -261,30 +254,46 @@ async fn settle(homeserver: Arc<Homeserver>, people: Arc<Vec<Person>>, open: Ope
         let at = open.times.last().map(|last| last + 1_000);
         let path = ["rooms", &open.room, "state", "m.room.encryption", ""];
         let content = json!({ "algorithm": "m.megolm.v1.aes-sha2" });
-        homeserver.send(Method::PUT, maker, &path, at, &content).await?;
+        homeserver
+            .send(Method::PUT, maker, &path, at, &content)
+            .await?;
     }
     for &member in &conversation.members {
-        let unread = if member == CAMILLE { conversation.unread } else { 0 };
+        let unread = if member == CAMILLE {
+            conversation.unread
+        } else {
+            0
+        };
         if let Some(event) = open.events.iter().rev().nth(unread) {
-            homeserver.read(&open.room, &people[member].mxid, event).await?;
+            homeserver
+                .read(&open.room, &people[member].mxid, event)
+                .await?;
         }
     }
     for &person in &conversation.favourite_of {
         let person = &people[person].mxid;
         let path = ["user", person, "rooms", &open.room, "tags", "m.favourite"];
-        homeserver.send(Method::PUT, person, &path, None, &json!({ "order": 0.5 })).await?;
+        homeserver
+            .send(Method::PUT, person, &path, None, &json!({ "order": 0.5 }))
+            .await?;
     }
     Ok(())
 }
 
 /// Who talks directly with whom, as each person's account data says it.
-fn direct_rooms(rooms: &[Open], people: &[Person]) -> BTreeMap<String, BTreeMap<String, Vec<String>>> {
+fn direct_rooms(
+    rooms: &[Open],
+    people: &[Person],
+) -> BTreeMap<String, BTreeMap<String, Vec<String>>> {
     let mut all: BTreeMap<String, BTreeMap<String, Vec<String>>> = BTreeMap::new();
     for open in rooms.iter().filter(|open| open.conversation.direct) {
         if let [a, b] = open.conversation.members[..] {
             for (one, other) in [(a, b), (b, a)] {
                 let theirs = all.entry(people[one].mxid.clone()).or_default();
-                theirs.entry(people[other].mxid.clone()).or_default().push(open.room.clone());
+                theirs
+                    .entry(people[other].mxid.clone())
+                    .or_default()
+                    .push(open.room.clone());
             }
         }
     }
@@ -319,15 +328,27 @@ mod tests {
     fn every_written_conversation_can_be_read_and_camille_is_in_twelve_channels() {
         let people = people(40);
         let all = written(&people).unwrap();
-        let hers = all.iter().filter(|room| !room.direct && room.members.contains(&CAMILLE));
+        let hers = all
+            .iter()
+            .filter(|room| !room.direct && room.members.contains(&CAMILLE));
         assert_eq!(hers.count(), 12);
-        assert_eq!(all.iter().filter(|room| room.unread > 0 && room.members.contains(&CAMILLE)).count(), 3);
+        assert_eq!(
+            all.iter()
+                .filter(|room| room.unread > 0 && room.members.contains(&CAMILLE))
+                .count(),
+            3
+        );
         for room in &all {
             assert!(!room.messages.is_empty(), "{} is silent", room.name);
             for message in &room.messages {
                 let reacting = message.reactions.iter().map(|(_, person)| person);
                 for person in reacting.chain(&message.mentions).chain([&message.from]) {
-                    assert!(room.members.contains(person), "{}: a stranger at {}", room.name, message.text);
+                    assert!(
+                        room.members.contains(person),
+                        "{}: a stranger at {}",
+                        room.name,
+                        message.text
+                    );
                 }
             }
         }
@@ -339,7 +360,11 @@ mod tests {
         for (number, room) in written(&people(40)).unwrap().iter().enumerate() {
             let times = times(room, now, number);
             assert!(times.is_sorted(), "{}", room.name);
-            assert!(times.iter().all(|&at| i128::from(at) * 1_000_000 < now.unix_timestamp_nanos()));
+            assert!(
+                times
+                    .iter()
+                    .all(|&at| i128::from(at) * 1_000_000 < now.unix_timestamp_nanos())
+            );
         }
     }
 }

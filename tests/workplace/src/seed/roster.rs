@@ -2,6 +2,7 @@
 
 use std::fmt::Write as _;
 
+pub const NAME: &str = "Gardes-decembre.pdf";
 const ROWS: [[&str; 4]; 12] = [
     ["Lun. 1", "Dr Durand", "Dr Diallo", "M. Haddad"],
     ["Mar. 2", "Dr Benali", "Dr Roux", "M. Lambert"],
@@ -26,9 +27,16 @@ pub fn pdf() -> Vec<u8> {
         b"<< /Type /Page /Parent 2 0 R /MediaBox [0 0 595 842] /Contents 4 0 R \
           /Resources << /Font << /F1 5 0 R /F2 6 0 R >> >> >>"
             .to_vec(),
-        [format!("<< /Length {} >>\nstream\n", page.len()).as_bytes(), page.as_slice(), b"\nendstream"].concat(),
-        b"<< /Type /Font /Subtype /Type1 /BaseFont /Helvetica /Encoding /WinAnsiEncoding >>".to_vec(),
-        b"<< /Type /Font /Subtype /Type1 /BaseFont /Helvetica-Bold /Encoding /WinAnsiEncoding >>".to_vec(),
+        [
+            format!("<< /Length {} >>\nstream\n", page.len()).as_bytes(),
+            page.as_slice(),
+            b"\nendstream",
+        ]
+        .concat(),
+        b"<< /Type /Font /Subtype /Type1 /BaseFont /Helvetica /Encoding /WinAnsiEncoding >>"
+            .to_vec(),
+        b"<< /Type /Font /Subtype /Type1 /BaseFont /Helvetica-Bold /Encoding /WinAnsiEncoding >>"
+            .to_vec(),
     ];
     // The comment with high bytes tells programs that copy files that this one is binary (ISO 32000-1 §7.5.2).
     let mut file = b"%PDF-1.4\n%\xE2\xE3\xCF\xD3\n".to_vec();
@@ -40,7 +48,10 @@ pub fn pdf() -> Vec<u8> {
         file.extend_from_slice(b"\nendobj\n");
     }
     let start = file.len();
-    let trailer = format!("trailer\n<< /Size {} /Root 1 0 R >>\nstartxref\n{start}\n%%EOF\n", objects.len() + 1);
+    let trailer = format!(
+        "trailer\n<< /Size {} /Root 1 0 R >>\nstartxref\n{start}\n%%EOF\n",
+        objects.len() + 1
+    );
     file.extend_from_slice(table.as_bytes());
     file.extend_from_slice(trailer.as_bytes());
     file
@@ -53,17 +64,29 @@ fn page() -> Vec<u8> {
     text(&mut page, "F1", 13, 48, 784, "Tableau des gardes, décembre");
     page.extend_from_slice(b"0.1 0.15 0.18 rg\n");
     let columns = [48, 150, 290, 430];
-    for (column, title) in columns.iter().zip(["Jour", "Cardiologie", "Urgences", "Soins"]) {
+    for (column, title) in columns
+        .iter()
+        .zip(["Jour", "Cardiologie", "Urgences", "Soins"])
+    {
         text(&mut page, "F2", 12, *column, 730, title);
     }
     for (number, row) in ROWS.iter().enumerate() {
         let y = 704 - 26 * i32::try_from(number).unwrap_or_default();
-        page.extend_from_slice(format!("0.85 0.88 0.9 RG 48 {} m 547 {} l S\n", y + 17, y + 17).as_bytes());
+        page.extend_from_slice(
+            format!("0.85 0.88 0.9 RG 48 {} m 547 {} l S\n", y + 17, y + 17).as_bytes(),
+        );
         for (column, cell) in columns.iter().zip(row) {
             text(&mut page, "F1", 12, *column, y, cell);
         }
     }
-    text(&mut page, "F1", 10, 48, 350, "Échanges de garde : prévenir le secrétariat central, poste 4012.");
+    text(
+        &mut page,
+        "F1",
+        10,
+        48,
+        350,
+        "Échanges de garde : prévenir le secrétariat central, poste 4012.",
+    );
     page
 }
 
@@ -86,9 +109,17 @@ mod tests {
     #[test]
     fn the_table_of_the_file_points_at_its_objects() {
         let file = super::pdf();
-        let find = |wanted: &[u8]| file.windows(wanted.len()).position(|part| part == wanted).unwrap();
+        let find = |wanted: &[u8]| {
+            file.windows(wanted.len())
+                .position(|part| part == wanted)
+                .unwrap()
+        };
         let start = find(b"startxref\n") + 10;
-        let digits: String = file[start..].iter().take_while(|b| b.is_ascii_digit()).map(|&b| char::from(b)).collect();
+        let digits: String = file[start..]
+            .iter()
+            .take_while(|b| b.is_ascii_digit())
+            .map(|&b| char::from(b))
+            .collect();
         assert!(file[digits.parse::<usize>().unwrap()..].starts_with(b"xref"));
         for number in 1..=6 {
             let at = find(format!("\n{number} 0 obj").as_bytes()) + 1;

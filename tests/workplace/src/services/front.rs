@@ -19,13 +19,18 @@ pub struct Front {
 
 impl Front {
     pub fn new(site: &Site, guard: Arc<Guard>) -> Self {
-        Self { crew: Crew::new(guard, site.folder("front").join("front.log")) }
+        Self {
+            crew: Crew::new(guard, site.folder("front").join("front.log")),
+        }
     }
+}
 
-    /// Shows another certificate from the next start on: our own, or one from an authority that nobody trusts.
-    pub fn show_certificate(&self, site: &Site, trusted: bool) -> Result<()> {
-        write(&site.folder("front").join("nginx.conf"), configuration(site, trusted))
-    }
+/// Shows another certificate from the next start on: our own, or one from an authority that nobody trusts.
+pub fn show_certificate(site: &Site, trusted: bool) -> Result<()> {
+    write(
+        &site.folder("front").join("nginx.conf"),
+        configuration(site, trusted),
+    )
 }
 
 fn configuration(site: &Site, trusted: bool) -> String {
@@ -107,19 +112,28 @@ impl Service for Front {
 
     fn configure(&self, site: &Site) -> Result<()> {
         std::fs::create_dir_all(site.folder("front").join("tmp"))?;
-        self.show_certificate(site, true)
+        show_certificate(site, true)
     }
 
     fn start(&self, site: &Site) -> Result<()> {
         let folder = site.folder("front");
         let mut nginx = command("/usr/sbin/nginx");
-        nginx.arg("-p").arg(&folder).arg("-e").arg("stderr").arg("-c").arg(folder.join("nginx.conf"));
+        nginx
+            .arg("-p")
+            .arg(&folder)
+            .arg("-e")
+            .arg("stderr")
+            .arg("-c")
+            .arg(folder.join("nginx.conf"));
         self.crew.start(nginx)
     }
 
     fn ready<'a>(&'a self, site: &'a Site) -> Step<'a> {
         Box::pin(async {
-            ensure!(ports::open(site.ports.front), "the web server does not listen yet");
+            ensure!(
+                ports::open(site.ports.front),
+                "the web server does not listen yet"
+            );
             Ok(())
         })
     }

@@ -1,4 +1,4 @@
-//! Sign-in: LemonLDAP::NG as OpenID Connect provider, with a password and then a code by SMS.
+//! Sign-in: `LemonLDAP::NG` as OpenID Connect provider, with a password and then a code by SMS.
 
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
@@ -26,7 +26,9 @@ pub struct Oidc {
 
 impl Oidc {
     pub fn new(site: &Site, guard: Arc<Guard>) -> Self {
-        Self { crew: Crew::new(guard, site.folder("oidc").join("oidc.log")) }
+        Self {
+            crew: Crew::new(guard, site.folder("oidc").join("oidc.log")),
+        }
     }
 }
 
@@ -47,7 +49,13 @@ impl Service for Oidc {
 
     fn configure(&self, site: &Site) -> Result<()> {
         let folder = site.folder("oidc");
-        for name in ["conf", "sessions/lock", "psessions/lock", "cache", "notifications"] {
+        for name in [
+            "conf",
+            "sessions/lock",
+            "psessions/lock",
+            "cache",
+            "notifications",
+        ] {
             std::fs::create_dir_all(folder.join(name))?;
         }
         write(&folder.join("lemonldap-ng.ini"), ini(&folder))?;
@@ -57,7 +65,10 @@ impl Service for Oidc {
         write(&send, send_script(site))?;
         std::fs::set_permissions(&send, std::fs::Permissions::from_mode(0o755))?;
         let key = KeyPair::generate_rsa_for(&PKCS_RSA_SHA256, RsaKeySize::_2048)?;
-        write(&folder.join("conf/lmConf-1.json"), serde_json::to_vec_pretty(&settings(site, &folder, &key))?)
+        write(
+            &folder.join("conf/lmConf-1.json"),
+            serde_json::to_vec_pretty(&settings(site, &folder, &key))?,
+        )
     }
 
     fn start(&self, site: &Site) -> Result<()> {
@@ -79,8 +90,15 @@ impl Service for Oidc {
     fn ready<'a>(&'a self, site: &'a Site) -> Step<'a> {
         Box::pin(async {
             let address = format!("{}/.well-known/openid-configuration", site.issuer());
-            let answer = browser::client(&site.authority)?.get(address).send().await?;
-            ensure!(answer.status().is_success(), "the portal answers {}", answer.status());
+            let answer = browser::client(&site.authority)?
+                .get(address)
+                .send()
+                .await?;
+            ensure!(
+                answer.status().is_success(),
+                "the portal answers {}",
+                answer.status()
+            );
             Ok(())
         })
     }
@@ -151,10 +169,23 @@ fn accounts(path: &Path, site: &Site) -> rusqlite::Result<()> {
     change.commit()
 }
 
-/// LemonLDAP::NG's configuration, with its own key names.
+/// `LemonLDAP::NG`'s configuration, with its own key names.
 fn settings(site: &Site, folder: &Path, key: &KeyPair) -> Value {
-    let parts = [portal(site), passwords(site, folder), sessions(folder), provider(site, key), clients(site)];
-    Value::Object(parts.iter().filter_map(Value::as_object).flatten().map(|(k, v)| (k.clone(), v.clone())).collect())
+    let parts = [
+        portal(site),
+        passwords(site, folder),
+        sessions(folder),
+        provider(site, key),
+        clients(site),
+    ];
+    Value::Object(
+        parts
+            .iter()
+            .filter_map(Value::as_object)
+            .flatten()
+            .map(|(k, v)| (k.clone(), v.clone()))
+            .collect(),
+    )
 }
 
 fn portal(site: &Site) -> Value {
@@ -172,7 +203,16 @@ fn portal(site: &Site) -> Value {
 /// three wrong passwords in a row; the history is what the portal counts in.
 fn passwords(site: &Site, folder: &Path) -> Value {
     let database = format!("dbi:SQLite:dbname={}", folder.join("users.db").display());
-    let columns = ["uid", "cn", "mail", "mobile", "title", "department", "given", "family"];
+    let columns = [
+        "uid",
+        "cn",
+        "mail",
+        "mobile",
+        "title",
+        "department",
+        "given",
+        "family",
+    ];
     json!({
         "authentication": "DBI", "userDB": "DBI", "passwordDB": "Null", "registerDB": "Null",
         "dbiAuthChain": database, "dbiAuthUser": "", "dbiAuthPassword": "", "dbiAuthTable": "users",
@@ -223,7 +263,9 @@ fn clients(site: &Site) -> Value {
         "name": "cn", "given_name": "given", "family_name": "family", "preferred_username": "uid", "email": "mail",
         "function": "title", "role": "title", "department": "department",
     });
-    let loopback = REDIRECT_PORTS.map(|port| format!("http://127.0.0.1:{port}/callback")).join(" ");
+    let loopback = REDIRECT_PORTS
+        .map(|port| format!("http://127.0.0.1:{port}/callback"))
+        .join(" ");
     json!({
         "oidcRPMetaDataOptions": {
             "desktop": relying_party(&json!({
@@ -246,6 +288,14 @@ fn clients(site: &Site) -> Value {
 }
 
 fn relying_party(options: &Value) -> Value {
-    let named = |(name, value): (&String, &Value)| (format!("oidcRPMetaDataOptions{name}"), value.clone());
-    Value::Object(options.as_object().into_iter().flatten().map(named).collect())
+    let named =
+        |(name, value): (&String, &Value)| (format!("oidcRPMetaDataOptions{name}"), value.clone());
+    Value::Object(
+        options
+            .as_object()
+            .into_iter()
+            .flatten()
+            .map(named)
+            .collect(),
+    )
 }

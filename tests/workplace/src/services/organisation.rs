@@ -19,7 +19,9 @@ pub struct Organisation {
 
 impl Organisation {
     pub fn new(site: &Site, guard: Arc<Guard>) -> Self {
-        Self { crew: Crew::new(guard, site.folder("organisation").join("organisation.log")) }
+        Self {
+            crew: Crew::new(guard, site.folder("organisation").join("organisation.log")),
+        }
     }
 }
 
@@ -69,10 +71,14 @@ impl Service for Organisation {
 
     fn configure(&self, site: &Site) -> Result<()> {
         let known = pages(site).join(".well-known");
-        let show = |name: &str, value: &Value| write(&known.join(name), serde_json::to_vec_pretty(value)?);
+        let show =
+            |name: &str, value: &Value| write(&known.join(name), serde_json::to_vec_pretty(value)?);
         show("cordee", &document(site))?;
         if site.options.chat {
-            show("matrix/client", &json!({ "m.homeserver": { "base_url": site.homeserver() } }))?;
+            show(
+                "matrix/client",
+                &json!({ "m.homeserver": { "base_url": site.homeserver() } }),
+            )?;
         }
         if site.options.identity {
             show(
@@ -94,8 +100,15 @@ impl Service for Organisation {
     fn ready<'a>(&'a self, site: &'a Site) -> Step<'a> {
         Box::pin(async {
             let address = format!("https://{}/.well-known/cordee", site.organisation());
-            let answer = browser::client(&site.authority)?.get(address).send().await?;
-            ensure!(answer.status().is_success(), "the organisation's document: {}", answer.status());
+            let answer = browser::client(&site.authority)?
+                .get(address)
+                .send()
+                .await?;
+            ensure!(
+                answer.status().is_success(),
+                "the organisation's document: {}",
+                answer.status()
+            );
             Ok(())
         })
     }

@@ -19,7 +19,9 @@ pub struct Sms {
 
 impl Sms {
     pub fn new(site: &Site, guard: Arc<Guard>) -> Self {
-        Self { crew: Crew::new(guard, site.folder("sms").join("sms.log")) }
+        Self {
+            crew: Crew::new(guard, site.folder("sms").join("sms.log")),
+        }
     }
 }
 
@@ -93,7 +95,10 @@ max-messages = 0
     fn start(&self, site: &Site) -> Result<()> {
         let folder = site.folder("sms");
         let mut gateway = command("/usr/sbin/bearerbox");
-        gateway.args(["-v", "1"]).arg(folder.join("kannel.conf")).current_dir(&folder);
+        gateway
+            .args(["-v", "1"])
+            .arg(folder.join("kannel.conf"))
+            .current_dir(&folder);
         self.crew.start(gateway)?;
         // Both others give up when the gateway does not answer at once.
         let deadline = std::time::Instant::now() + std::time::Duration::from_secs(20);
@@ -101,11 +106,17 @@ max-messages = 0
             if let Some(ended) = self.crew.ended() {
                 bail!("the SMS gateway did not start: {ended}");
             }
-            ensure!(std::time::Instant::now() < deadline, "the SMS gateway does not listen after 20 s");
+            ensure!(
+                std::time::Instant::now() < deadline,
+                "the SMS gateway does not listen after 20 s"
+            );
             std::thread::sleep(std::time::Duration::from_millis(20));
         }
         let mut sender = command("/usr/sbin/smsbox");
-        sender.args(["-v", "1"]).arg(folder.join("kannel.conf")).current_dir(&folder);
+        sender
+            .args(["-v", "1"])
+            .arg(folder.join("kannel.conf"))
+            .current_dir(&folder);
         self.crew.start(sender)?;
         let mut phones = command(PHONES);
         phones
@@ -117,7 +128,10 @@ max-messages = 0
 
     fn ready<'a>(&'a self, site: &'a Site) -> Step<'a> {
         Box::pin(async {
-            ensure!(ports::open(site.ports.sms), "the SMS gateway does not accept messages yet");
+            ensure!(
+                ports::open(site.ports.sms),
+                "the SMS gateway does not accept messages yet"
+            );
             Ok(())
         })
     }

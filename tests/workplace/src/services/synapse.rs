@@ -1,4 +1,4 @@
-//! Chat: Synapse on SQLite behind the front, with the portal as its identity provider.
+//! Chat: Synapse on `SQLite` behind the front, with the portal as its identity provider.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -35,7 +35,7 @@ const LIMITS: [&str; 9] = [
 ];
 const MODULE: &str = include_str!("synapse/cordee_workplace.py");
 /// Older than the first message of the history.
-const ROOMS_MADE_BEFORE: Duration = Duration::from_secs(16 * 24 * 3600);
+const ROOMS_MADE_BEFORE: Duration = Duration::from_hours(16 * 24);
 
 pub struct Synapse {
     crew: Arc<Crew>,
@@ -43,7 +43,9 @@ pub struct Synapse {
 
 impl Synapse {
     pub fn new(site: &Site, guard: Arc<Guard>) -> Self {
-        Self { crew: Arc::new(Crew::new(guard, site.folder("synapse").join("synapse.log"))) }
+        Self {
+            crew: Arc::new(Crew::new(guard, site.folder("synapse").join("synapse.log"))),
+        }
     }
 
     async fn fill(&self, site: &Site) -> Result<()> {
@@ -52,17 +54,23 @@ impl Synapse {
             return Ok(());
         }
         let homeserver = Homeserver::new(site)?;
-        seed::fill(&homeserver, site).await.context("cannot write the history")?;
+        seed::fill(&homeserver, site)
+            .await
+            .context("cannot write the history")?;
         let crew = self.crew.clone();
         tokio::task::spawn_blocking(move || crew.stop()).await?;
-        count_unread_again(&folder.join("homeserver.db")).context("cannot correct the unread counts")?;
+        count_unread_again(&folder.join("homeserver.db"))
+            .context("cannot correct the unread counts")?;
         write(&folder.join("seeded"), "")?;
         Snapshot::of(site)?.keep(&folder)?;
         configure(site, false)?;
         self.start(site)?;
         let deadline = Instant::now() + site.options.deadline;
         while let Err(why) = self.ready(site).await {
-            ensure!(Instant::now() < deadline, "chat did not come back after its history was written: {why}");
+            ensure!(
+                Instant::now() < deadline,
+                "chat did not come back after its history was written: {why}"
+            );
             tokio::time::sleep(Duration::from_millis(50)).await;
         }
         Ok(())
@@ -137,8 +145,15 @@ impl Service for Synapse {
 
     fn ready<'a>(&'a self, site: &'a Site) -> Step<'a> {
         Box::pin(async {
-            let answer = browser::client(&site.authority)?.get(format!("{}/health", site.homeserver())).send().await?;
-            ensure!(answer.status().is_success(), "the homeserver answers {}", answer.status());
+            let answer = browser::client(&site.authority)?
+                .get(format!("{}/health", site.homeserver()))
+                .send()
+                .await?;
+            ensure!(
+                answer.status().is_success(),
+                "the homeserver answers {}",
+                answer.status()
+            );
             Ok(())
         })
     }
@@ -157,10 +172,16 @@ fn venv() -> Result<PathBuf> {
 }
 
 fn run(command: &mut std::process::Command) -> Result<()> {
-    let output = command.output().with_context(|| format!("cannot start {}", command.get_program().display()))?;
+    let output = command
+        .output()
+        .with_context(|| format!("cannot start {}", command.get_program().display()))?;
     if !output.status.success() {
         let said = String::from_utf8_lossy(&output.stderr);
-        bail!("{} failed:\n{said}{}", command.get_program().display(), String::from_utf8_lossy(&output.stdout));
+        bail!(
+            "{} failed:\n{said}{}",
+            command.get_program().display(),
+            String::from_utf8_lossy(&output.stdout)
+        );
     }
     Ok(())
 }
@@ -179,23 +200,32 @@ fn count_unread_again(database: &Path) -> rusqlite::Result<()> {
 fn configure(site: &Site, history: bool) -> Result<()> {
     let folder = site.folder("synapse");
     write(&folder.join("cordee_workplace.py"), MODULE)?;
-    write(&folder.join("log.yaml"), serde_json::to_vec(&json!({
-        "version": 1,
-        "formatters": { "line": { "format": "%(asctime)s %(levelname)s %(name)s %(message)s" } },
-        "handlers": { "out": { "class": "logging.StreamHandler", "formatter": "line" } },
-        "root": { "level": "WARNING", "handlers": ["out"] },
-        "disable_existing_loggers": false,
-    }))?)?;
-    write(&folder.join("everybody.yaml"), serde_json::to_vec(&json!({
-        "id": "history", "url": null, "as_token": everybodys_token(site), "hs_token": format!("hs-{}", site.secret),
-        "sender_localpart": "history", "rate_limited": false,
-        "namespaces": {
-            "users": [{ "regex": format!("@.*:{}", DOMAIN.replace('.', "\\.")), "exclusive": false }],
-            "rooms": [], "aliases": [],
-        },
-    }))?)?;
+    write(
+        &folder.join("log.yaml"),
+        serde_json::to_vec(&json!({
+            "version": 1,
+            "formatters": { "line": { "format": "%(asctime)s %(levelname)s %(name)s %(message)s" } },
+            "handlers": { "out": { "class": "logging.StreamHandler", "formatter": "line" } },
+            "root": { "level": "WARNING", "handlers": ["out"] },
+            "disable_existing_loggers": false,
+        }))?,
+    )?;
+    write(
+        &folder.join("everybody.yaml"),
+        serde_json::to_vec(&json!({
+            "id": "history", "url": null, "as_token": everybodys_token(site), "hs_token": format!("hs-{}", site.secret),
+            "sender_localpart": "history", "rate_limited": false,
+            "namespaces": {
+                "users": [{ "regex": format!("@.*:{}", DOMAIN.replace('.', "\\.")), "exclusive": false }],
+                "rooms": [], "aliases": [],
+            },
+        }))?,
+    )?;
     // YAML contains JSON.
-    write(&folder.join("homeserver.yaml"), serde_json::to_vec_pretty(&settings(site, &folder, history))?)
+    write(
+        &folder.join("homeserver.yaml"),
+        serde_json::to_vec_pretty(&settings(site, &folder, history))?,
+    )
 }
 
 fn settings(site: &Site, folder: &Path, history: bool) -> Value {
@@ -234,8 +264,12 @@ fn settings(site: &Site, folder: &Path, history: bool) -> Value {
     settings["rc_invites"] = json!({ "per_room": free, "per_user": free, "per_issuer": free });
     settings["rc_presence"] = json!({ "per_user": free });
     if site.options.identity {
-        let loopback = REDIRECT_PORTS.iter().map(|port| format!("http://127.0.0.1:{port}/"));
-        let known: Vec<String> = loopback.chain([format!("{}:/", crate::site::PRIVATE_SCHEME)]).collect();
+        let loopback = REDIRECT_PORTS
+            .iter()
+            .map(|port| format!("http://127.0.0.1:{port}/"));
+        let known: Vec<String> = loopback
+            .chain([format!("{}:/", crate::site::PRIVATE_SCHEME)])
+            .collect();
         settings["sso"] = json!({ "client_whitelist": known });
         let (issuer, inside) = (site.issuer(), site.portal_for_servers());
         settings["oidc_providers"] = json!([{
