@@ -142,6 +142,19 @@ impl Conversation {
         self.items.list().iter().filter_map(text_of).collect()
     }
 
+    /// The same from the very beginning: pages back first. After a pause a client has only the newest messages.
+    pub async fn all_texts(&self) -> Result<Vec<String>> {
+        until("the colleague has read the whole conversation", PATIENCE, || async {
+            Ok(self.chat.timeline_back(self.id).boxed().await?.then_some(()))
+        })
+        .await?;
+        until("the conversation begins with its beginning", PATIENCE, || async {
+            Ok(self.items.list().iter().any(|item| item["kind"] == "start").then_some(()))
+        })
+        .await?;
+        Ok(self.texts())
+    }
+
     /// Waits for a message with exactly this text from somebody else; returns it as the window would get it.
     pub async fn hear(&self, text: &str, patience: Duration) -> Result<Value> {
         until(&format!("the colleague reads {text:?}"), patience, || async {

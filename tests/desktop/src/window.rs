@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Context, Result, anyhow, bail, ensure};
 use fantoccini::elements::Element;
 use fantoccini::{Client, Locator};
 use nix::sys::signal::Signal;
@@ -101,8 +101,22 @@ impl Window {
             // Nothing comes after this any more.
             Ok(if self.shows("broken").await? { Some(false) } else { self.shows(place).await?.then_some(true) })
         });
-        ensure!(seen.await? || place == "broken", "the window says that it cannot go on, instead of {place}");
-        Ok(())
+        match seen.await {
+            Ok(true) => Ok(()),
+            Ok(false) if place == "broken" => Ok(()),
+            Ok(false) => Err(self.seen_instead(anyhow!("the window says that it cannot go on, instead of {place}")).await),
+            Err(why) => Err(self.seen_instead(why).await),
+        }
+    }
+
+    /// Leaves a picture of what the window shows instead, in the folder `CORDEE_SHOTS` if that is set.
+    async fn seen_instead(&self, why: anyhow::Error) -> anyhow::Error {
+        let Some(folder) = std::env::var_os("CORDEE_SHOTS") else { return why };
+        let file = Path::new(&folder).join(format!("failed-{}.png", self.process));
+        match self.picture(&file).await {
+            Ok(()) => why.context(format!("see {}", file.display())),
+            Err(_) => why,
+        }
     }
 
     /// Waits until one of the things in this place shows the text.
@@ -170,11 +184,15 @@ impl Window {
     }
 
     pub async fn see_message_within(&self, text: &str, sending: &str, patience: Duration) -> Result<Shown> {
-        until(&format!("the message {text:?} is shown as {sending}"), patience, || async {
+        let what = format!("the message {text:?} is shown as {sending}");
+        let seen = until(&what, patience, || async {
             let messages = self.messages().await?;
             Ok(messages.into_iter().find(|message| message.text.trim() == text && message.sending == sending))
-        })
-        .await
+        });
+        match seen.await {
+            Ok(message) => Ok(message),
+            Err(why) => Err(self.seen_instead(why).await),
+        }
     }
 
     // ---- doing

@@ -36,7 +36,9 @@ async fn hostile_messages_are_shown_harmlessly_and_the_window_goes_on() -> Resul
             "url": "mxc://saint-elme.localhost/rien", "info": { "size": 3 } }),
         json!({ "msgtype": "m.image", "body": "grande.png", "url": "mxc://saint-elme.localhost/rien",
             "info": { "w": 200_000, "h": 200_000, "size": 9_999_999_999_u64, "mimetype": "image/png" } }),
-        json!({ "msgtype": 3, "body": [] }),
+        // What its type asks for is missing.
+        json!({ "msgtype": "m.image", "body": "sans adresse" }),
+        json!({ "msgtype": "m.location", "body": "nulle part", "geo_uri": 3 }),
     ];
     for content in &messages {
         everybody.say(&room, &stranger, "m.room.message", None, content).await?;
