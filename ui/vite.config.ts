@@ -25,6 +25,16 @@ export default defineConfig(({ mode }) => ({
     target: ["safari17", "chrome120"],
     modulePreload: { polyfill: false },
     chunkSizeWarningLimit: 400,
+    // Start-up pays for every request to the app's own scheme: what several parts share travels as
+    // one file, and so do the styles.
+    cssCodeSplit: false,
+    rolldownOptions: {
+      output: {
+        codeSplitting: {
+          groups: [{ name: "shared", minShareCount: 2, test: (id) => !/bits-ui|src\/design\/Dialog/u.test(id) }],
+        },
+      },
+    },
   },
   server: { port: 5173, strictPort: false, host: "127.0.0.1" },
   preview: { host: "127.0.0.1" },
