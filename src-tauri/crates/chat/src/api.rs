@@ -126,12 +126,25 @@ impl Chat {
 
     /// Puts a message into the queue. When this returns it is safe on disk.
     pub async fn send(&self, room: &str, draft: Draft) -> Result<(), ChatError> {
-        ask!(self, send, room, draft)
+        // Taken before anything else is waited for: what is asked first is sent first.
+        let turn = self.shared.turn(room).await;
+        let (shared, room) = (self.shared.clone(), room.to_owned());
+        run(Box::pin(async move {
+            let _turn = turn;
+            shared.send(&room, &draft).await
+        }))
+        .await
     }
 
     /// Sends files, each as one message, in this order. Nothing is sent when one of them cannot be.
     pub async fn send_files(&self, room: &str, paths: Vec<PathBuf>) -> Result<(), ChatError> {
-        ask!(self, send_files, room, paths)
+        let turn = self.shared.turn(room).await;
+        let (shared, room) = (self.shared.clone(), room.to_owned());
+        run(Box::pin(async move {
+            let _turn = turn;
+            shared.send_files(&room, &paths).await
+        }))
+        .await
     }
 
     /// Sends a picture or file that is in memory, for example from the clipboard.
@@ -142,9 +155,11 @@ impl Chat {
         mime: &str,
         bytes: Vec<u8>,
     ) -> Result<(), ChatError> {
+        let turn = self.shared.turn(room).await;
         let shared = self.shared.clone();
         let (room, name, mime) = (room.to_owned(), name.to_owned(), mime.to_owned());
         run(Box::pin(async move {
+            let _turn = turn;
             shared.send_bytes(&room, &name, &mime, bytes).await
         }))
         .await

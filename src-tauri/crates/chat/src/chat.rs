@@ -1,5 +1,6 @@
 //! One signed-in person's chat: what it is made of, and its end.
 
+use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -25,6 +26,8 @@ const NOTICES: usize = 64;
 /// Messages of a room that come with the list. More than one, so that the counts of unread messages are right
 /// after some time away.
 const MESSAGES_WITH_LIST: u32 = 10;
+/// Rooms whose turns are remembered while nobody sends.
+const TURNS: usize = 256;
 /// How long the server may take to take note of a sign-out.
 const SIGN_OUT: Duration = Duration::from_secs(5);
 /// How long tasks may take to end.
@@ -61,6 +64,8 @@ pub(crate) struct Shared {
     pub tasks: TaskTracker,
     pub end: CancellationToken,
     held: Mutex<Option<Held>>,
+    /// One sender at a time for each room, in the order they asked.
+    turns: Mutex<HashMap<String, Arc<tokio::sync::Mutex<()>>>>,
 }
 
 /// Ends the tasks when the last [`Chat`] is dropped.
@@ -131,6 +136,7 @@ impl Chat {
             tasks: TaskTracker::new(),
             end: end.clone(),
             held: Mutex::new(Some(held)),
+            turns: Mutex::default(),
             client,
             sync,
         });
@@ -267,6 +273,18 @@ impl Shared {
         self.live()?;
         let id = <&RoomId>::try_from(id).map_err(|_| ChatError::RoomUnknown)?;
         self.client.get_room(id).ok_or(ChatError::RoomUnknown)
+    }
+
+    /// Waits for one's turn to send to a room.
+    pub(crate) async fn turn(&self, room: &str) -> tokio::sync::OwnedMutexGuard<()> {
+        let turn = {
+            let mut turns = self.turns.lock().unwrap_or_else(PoisonError::into_inner);
+            if turns.len() >= TURNS {
+                turns.retain(|_, turn| Arc::strong_count(turn) > 1);
+            }
+            turns.entry(room.to_owned()).or_default().clone()
+        };
+        turn.lock_owned().await
     }
 
     pub(crate) fn is_live(&self) -> bool {

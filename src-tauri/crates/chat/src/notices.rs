@@ -5,9 +5,9 @@ use std::time::Duration;
 
 use matrix_sdk::Room as SdkRoom;
 use matrix_sdk::deserialized_responses::RawAnySyncOrStrippedTimelineEvent;
-use matrix_sdk::ruma::MilliSecondsSinceUnixEpoch;
 use matrix_sdk::ruma::events::{AnySyncMessageLikeEvent, AnySyncTimelineEvent};
 use matrix_sdk::ruma::push::Action;
+use matrix_sdk::ruma::{MilliSecondsSinceUnixEpoch, UserId};
 
 use crate::chat::Shared;
 use crate::rooms::preview;
@@ -50,7 +50,16 @@ pub(crate) async fn listen(shared: &Arc<Shared>) {
 }
 
 async fn tell(shared: Weak<Shared>, room: SdkRoom, event: AnySyncTimelineEvent, mention: bool) {
-    let mut preview = preview::of_event(&event);
+    let people = shared.clone();
+    let names = move |id: &str| {
+        let known = people
+            .upgrade()?
+            .rooms
+            .people
+            .get(<&UserId>::try_from(id).ok()?)?;
+        Some(known.name)
+    };
+    let mut preview = preview::of_event(&event, &names);
     if matches!(
         &event,
         AnySyncTimelineEvent::MessageLike(AnySyncMessageLikeEvent::RoomEncrypted(_))
@@ -63,7 +72,7 @@ async fn tell(shared: Weak<Shared>, room: SdkRoom, event: AnySyncTimelineEvent, 
                     .filter(|event| !event.kind.is_utd())
                     .and_then(|event| event.raw().deserialize().ok());
                 if let Some(event) = again {
-                    return preview::of_event(&event);
+                    return preview::of_event(&event, &names);
                 }
             }
         };

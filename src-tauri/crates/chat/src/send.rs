@@ -1,13 +1,16 @@
 //! Messages on their way out. Everything goes through the SDK's queue on disk: it is sent once, in order,
 //! after a restart and after a time without network too.
 
+use std::time::Duration;
+
 use matrix_sdk::Room as SdkRoom;
 use matrix_sdk::room::edit::EditedContent;
 use matrix_sdk::room::reply::{EnforceThread, Reply};
-use matrix_sdk::ruma::events::Mentions;
 use matrix_sdk::ruma::events::room::message::{
-    AddMentions, MessageType, RoomMessageEventContent, RoomMessageEventContentWithoutRelation,
+    AddMentions, MessageType, Relation, RoomMessageEventContent,
+    RoomMessageEventContentWithoutRelation,
 };
+use matrix_sdk::ruma::events::{Mentions, relation};
 use matrix_sdk::ruma::{EventId, OwnedEventId, OwnedUserId, UserId};
 use matrix_sdk::send_queue::{RoomSendQueueError, SendHandle};
 
@@ -18,6 +21,8 @@ use crate::view::Draft;
 /// A Matrix event may have 65,536 bytes (Client-Server API, "Size limits"). Encrypted it grows by a third and
 /// by its envelope, and text inside JSON may be escaped.
 const MAX_MESSAGE: usize = 44_000;
+/// Longest look for the message that is answered.
+const LOOK_UP: Duration = Duration::from_secs(3);
 
 impl Shared {
     /// Puts a message into the queue. When this returns it is safe on disk.
@@ -25,22 +30,7 @@ impl Shared {
         let room = self.room(room)?;
         let content = content(draft)?;
         let content = match reply_to(draft)? {
-            Some(event_id) => {
-                let mentions = content.mentions.clone();
-                let reply = Reply {
-                    event_id,
-                    enforce_thread: EnforceThread::MaybeThreaded,
-                    add_mentions: AddMentions::Yes,
-                };
-                let mut content = room
-                    .make_reply_event(content.into(), reply)
-                    .await
-                    .map_err(|error| ChatError::of(&error, ChatError::SendFailed))?;
-                if let Some(mentions) = mentions {
-                    content = content.add_mentions(mentions);
-                }
-                content
-            }
+            Some(event_id) => answering(&room, content, event_id).await,
             None => content,
         };
         room.send_queue()
@@ -149,6 +139,31 @@ impl Shared {
             .and_then(matrix_sdk_ui::timeline::EventTimelineItem::local_echo_send_handle)
             .ok_or(ChatError::Other("the message is not waiting any more"))
     }
+}
+
+/// Makes a message an answer. What it answers to is looked up, for its writer to be told and for its thread; when
+/// that cannot be had in time the answer leaves without.
+async fn answering(
+    room: &SdkRoom,
+    content: RoomMessageEventContent,
+    event_id: OwnedEventId,
+) -> RoomMessageEventContent {
+    let mentions = content.mentions.clone();
+    let reply = Reply {
+        event_id: event_id.clone(),
+        enforce_thread: EnforceThread::MaybeThreaded,
+        add_mentions: AddMentions::Yes,
+    };
+    let made = room.make_reply_event(content.clone().into(), reply);
+    if let Ok(Ok(answer)) = tokio::time::timeout(LOOK_UP, made).await {
+        return match mentions {
+            Some(mentions) => answer.add_mentions(mentions),
+            None => answer,
+        };
+    }
+    let mut answer = content;
+    answer.relates_to = Some(Relation::Reply(relation::Reply::with_event_id(event_id)));
+    answer
 }
 
 /// Markdown to a message. Plain text stays plain; markup that would make the message too large is left out.

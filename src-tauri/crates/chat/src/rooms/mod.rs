@@ -217,7 +217,7 @@ async fn details(shared: &Arc<Shared>, rooms: &Vector<RoomListItem>, wanted: &mu
             continue;
         };
         let room = &rooms[index];
-        if room.cached_display_name().is_none() {
+        if quick::can_be_named(room) {
             let _ = room.display_name().await;
         }
         for person in quick::people_of(shared, room) {

@@ -1,6 +1,7 @@
 //! A message in one line: under a room's name, in a reply, in a notification.
 
 use matrix_sdk::latest_events::LatestEventValue;
+use matrix_sdk::ruma::OwnedUserId;
 use matrix_sdk::ruma::events::room::message::{
     FormattedBody, MessageFormat, MessageType, Relation, RoomMessageEventContent,
 };
@@ -13,8 +14,13 @@ use crate::view::{ElementName, LastKind, Node};
 
 /// Longest line, in letters.
 pub(crate) const LINE: usize = 160;
+/// People whose names a line can hold.
+const MENTIONED: usize = 8;
 /// HTML of a preview is read so far, in bytes.
 const HTML: usize = 4_096;
+
+/// What somebody is called.
+pub(crate) type Names<'a> = &'a dyn Fn(&str) -> Option<String>;
 
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Preview {
@@ -32,21 +38,40 @@ impl Preview {
 }
 
 /// The latest event of a room.
-pub(crate) fn of(latest: &LatestEventValue) -> Option<Preview> {
+pub(crate) fn of(latest: &LatestEventValue, names: Names<'_>) -> Option<Preview> {
     match latest {
         LatestEventValue::None | LatestEventValue::RemoteInvite { .. } => None,
-        LatestEventValue::Remote(event) => of_event(&event.raw().deserialize().ok()?),
+        LatestEventValue::Remote(event) => of_event(&event.raw().deserialize().ok()?, names),
         LatestEventValue::LocalIsSending(local)
         | LatestEventValue::LocalHasBeenSent { value: local, .. }
         | LatestEventValue::LocalCannotBeSent(local) => match local.content.deserialize().ok()? {
-            AnyMessageLikeEventContent::RoomMessage(content) => Some(of_content(&content)),
+            AnyMessageLikeEventContent::RoomMessage(content) => Some(of_content(&content, names)),
             _ => Some(Preview::bare(LastKind::Other)),
         },
     }
 }
 
+/// People the latest event of a room mentions.
+pub(crate) fn mentioned(latest: &LatestEventValue) -> Vec<OwnedUserId> {
+    let LatestEventValue::Remote(event) = latest else {
+        return Vec::new();
+    };
+    // Most messages mention nobody; those are not read twice.
+    if !event.raw().json().get().contains("matrix.to") {
+        return Vec::new();
+    }
+    match event.raw().deserialize() {
+        Ok(AnySyncTimelineEvent::MessageLike(AnySyncMessageLikeEvent::RoomMessage(event))) => event
+            .as_original()
+            .and_then(|event| event.content.mentions.as_ref())
+            .map(|mentions| mentions.user_ids.iter().take(MENTIONED).cloned().collect())
+            .unwrap_or_default(),
+        _ => Vec::new(),
+    }
+}
+
 /// Any event; `None` for those that are not messages.
-pub(crate) fn of_event(event: &AnySyncTimelineEvent) -> Option<Preview> {
+pub(crate) fn of_event(event: &AnySyncTimelineEvent, names: Names<'_>) -> Option<Preview> {
     let AnySyncTimelineEvent::MessageLike(event) = event else {
         return None;
     };
@@ -54,7 +79,9 @@ pub(crate) fn of_event(event: &AnySyncTimelineEvent) -> Option<Preview> {
         return Some(Preview::bare(LastKind::Redacted));
     }
     Some(match event {
-        AnySyncMessageLikeEvent::RoomMessage(event) => of_content(&event.as_original()?.content),
+        AnySyncMessageLikeEvent::RoomMessage(event) => {
+            of_content(&event.as_original()?.content, names)
+        }
         AnySyncMessageLikeEvent::RoomEncrypted(_) => Preview::bare(LastKind::Encrypted),
         AnySyncMessageLikeEvent::Sticker(event) => Preview {
             kind: LastKind::Image,
@@ -64,24 +91,25 @@ pub(crate) fn of_event(event: &AnySyncTimelineEvent) -> Option<Preview> {
     })
 }
 
-fn of_content(content: &RoomMessageEventContent) -> Preview {
+fn of_content(content: &RoomMessageEventContent, names: Names<'_>) -> Preview {
     match &content.relates_to {
         Some(Relation::Replacement(replacement)) => {
-            of_message(&replacement.new_content.msgtype, false)
+            of_message(&replacement.new_content.msgtype, false, names)
         }
         relation => of_message(
             &content.msgtype,
             matches!(relation, Some(Relation::Reply(_))),
+            names,
         ),
     }
 }
 
 /// One message. Old clients repeat what a `reply` answers to at its start.
-pub(crate) fn of_message(message: &MessageType, reply: bool) -> Preview {
+pub(crate) fn of_message(message: &MessageType, reply: bool, names: Names<'_>) -> Preview {
     let line = |body: &str, formatted: Option<&FormattedBody>| {
         let formatted = formatted.filter(|formatted| formatted.format == MessageFormat::Html);
         match formatted {
-            Some(formatted) => flat_html(&formatted.body),
+            Some(formatted) => flat_html(&formatted.body, names),
             None if reply => text::one_line(without_quote(body), LINE),
             None => text::one_line(body, LINE),
         }
@@ -122,16 +150,15 @@ pub(crate) fn of_message(message: &MessageType, reply: bool) -> Preview {
     }
 }
 
-fn flat_html(body: &str) -> String {
+fn flat_html(body: &str, names: Names<'_>) -> String {
     let (body, _) = text::cut(body, HTML);
-    let nobody = |_: &str| None;
     let mut flat = String::new();
     flatten(
         &html::rich(
             body,
             Reader {
                 user_id: "",
-                name_of: &nobody,
+                name_of: names,
             },
         )
         .nodes,
@@ -190,11 +217,29 @@ mod tests {
     #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
     use super::*;
 
+    fn nobody(_: &str) -> Option<String> {
+        None
+    }
+
+    #[test]
+    fn a_mention_shows_the_name_and_not_the_id() {
+        let text = "[x](https://matrix.to/#/@anne:x.example) bonjour";
+        let message = RoomMessageEventContent::text_markdown(text).msgtype;
+        let anne = |id: &str| (id == "@anne:x.example").then(|| "Anne Dubois".to_owned());
+        assert_eq!(
+            of_message(&message, false, &anne).text,
+            "@Anne Dubois bonjour"
+        );
+    }
+
     #[test]
     fn markup_does_not_show_in_a_preview() {
         let message =
             RoomMessageEventContent::text_markdown("**Urgent** : lit 12\n\n- un\n- deux").msgtype;
-        assert_eq!(of_message(&message, false).text, "Urgent : lit 12 un deux");
+        assert_eq!(
+            of_message(&message, false, &nobody).text,
+            "Urgent : lit 12 un deux"
+        );
     }
 
     #[test]
@@ -210,6 +255,6 @@ mod tests {
     #[test]
     fn a_long_message_is_cut_to_one_line() {
         let message = MessageType::text_plain("a\n".repeat(10_000));
-        assert!(of_message(&message, false).text.chars().count() <= LINE + 1);
+        assert!(of_message(&message, false, &nobody).text.chars().count() <= LINE + 1);
     }
 }

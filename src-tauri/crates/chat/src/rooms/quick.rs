@@ -2,8 +2,8 @@
 
 use matrix_sdk::latest_events::LatestEventValue;
 use matrix_sdk::notification_settings::RoomNotificationMode;
-use matrix_sdk::ruma::OwnedUserId;
 use matrix_sdk::ruma::events::direct::OwnedDirectUserIdentifier;
+use matrix_sdk::ruma::{OwnedUserId, UserId};
 use matrix_sdk::{EncryptionState, Room as SdkRoom, RoomDisplayName, RoomState};
 
 use super::preview;
@@ -67,7 +67,17 @@ pub(crate) fn view(shared: &Shared, room: &SdkRoom) -> Room {
 
 /// Whether something is missing that the database may know.
 pub(crate) fn lacks(shared: &Shared, room: &SdkRoom) -> bool {
-    room.cached_display_name().is_none() || !people_of(shared, room).is_empty()
+    can_be_named(room) || !people_of(shared, room).is_empty()
+}
+
+/// Whether the room's state came. That of an invitation comes with it.
+fn is_known(room: &SdkRoom) -> bool {
+    room.state() != RoomState::Joined || room.is_state_partially_or_fully_synced()
+}
+
+/// Whether the name is worth computing. Before the room's state came it would be computed as "empty".
+pub(crate) fn can_be_named(room: &SdkRoom) -> bool {
+    room.cached_display_name().is_none() && is_known(room)
 }
 
 /// People whose names the line needs and that are not known yet.
@@ -76,6 +86,7 @@ pub(crate) fn people_of(shared: &Shared, room: &SdkRoom) -> Vec<OwnedUserId> {
     sender(&latest)
         .into_iter()
         .chain(inviter(&latest))
+        .chain(preview::mentioned(&latest))
         .filter(|person| shared.rooms.people.get(person).is_none())
         .collect()
 }
@@ -130,7 +141,7 @@ fn name(shared: &Shared, room: &SdkRoom, person: Option<&OwnedUserId>) -> String
     }
 }
 
-fn known_name(shared: &Shared, person: &matrix_sdk::ruma::UserId) -> Option<String> {
+fn known_name(shared: &Shared, person: &UserId) -> Option<String> {
     shared.rooms.people.get(person).map(|known| known.name)
 }
 
@@ -149,7 +160,8 @@ fn inviter(latest: &LatestEventValue) -> Option<OwnedUserId> {
 }
 
 fn last(shared: &Shared, room: &SdkRoom, latest: &LatestEventValue) -> Option<LastMessage> {
-    let preview = preview::of(latest)?;
+    let names = |id: &str| known_name(shared, <&UserId>::try_from(id).ok()?);
+    let preview = preview::of(latest, &names)?;
     let sender = sender(latest);
     let mine = latest.is_local() || sender.as_ref().is_some_and(|sender| *sender == shared.own);
     let hero = |id: &OwnedUserId| {

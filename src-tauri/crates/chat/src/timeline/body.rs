@@ -1,8 +1,8 @@
 //! What a message says: text, picture, file, or why it cannot be read.
 
+use matrix_sdk::ruma::UInt;
 use matrix_sdk::ruma::events::room::message::{FormattedBody, MessageFormat, MessageType};
 use matrix_sdk::ruma::events::room::{ImageInfo, MediaSource};
-use matrix_sdk::ruma::{UInt, UserId};
 use matrix_sdk_base::crypto::types::events::UtdCause;
 use matrix_sdk_ui::timeline::{
     EncryptedMessage, EventTimelineItem, MsgLikeKind, TimelineDetails, TimelineItemContent,
@@ -175,11 +175,7 @@ impl Mapper {
     }
 
     fn rich(&self, shared: &Shared, body: &str, formatted: Option<&FormattedBody>) -> Rich {
-        let name_of = |id: &str| {
-            let id = <&UserId>::try_from(id).ok()?;
-            let member = self.members.get(id).map(|member| member.name.clone());
-            member.or_else(|| shared.rooms.people.get(id).map(|known| known.name))
-        };
+        let name_of = |id: &str| self.name_of(shared, id);
         match formatted.filter(|formatted| formatted.format == MessageFormat::Html) {
             Some(formatted) => {
                 let rich = html::rich(

@@ -20,7 +20,7 @@ use crate::chat::Shared;
 use crate::error::ChatError;
 use crate::list::Shown;
 use crate::text::names;
-use crate::view::Item;
+use crate::view::{Item, Typing};
 
 /// Messages fetched at once when somebody scrolls up.
 const PAGE: u16 = 40;
@@ -94,7 +94,7 @@ impl Conversation {
 
     /// Maps changes of the SDK's list; asks for what replies refer to.
     async fn mapped(
-        &self,
+        self: &Arc<Self>,
         shared: &Arc<Shared>,
         mapper: &mut Mapper,
         changes: Vec<VectorDiff<Arc<TimelineItem>>>,
@@ -134,7 +134,7 @@ impl Conversation {
     }
 
     async fn all(
-        &self,
+        self: &Arc<Self>,
         shared: &Arc<Shared>,
         mapper: &mut Mapper,
         values: Vector<Arc<TimelineItem>>,
@@ -148,17 +148,15 @@ impl Conversation {
     }
 
     async fn one(
-        &self,
+        self: &Arc<Self>,
         shared: &Arc<Shared>,
         mapper: &mut Mapper,
         value: &TimelineItem,
         end: &CancellationToken,
     ) -> Item {
         let (item, unknown_reply) = mapper.item(shared, value).await;
-        if let Some(event_id) = unknown_reply
-            && let Some(conversation) = shared.timelines.warm(self.room.room_id())
-        {
-            let end = end.clone();
+        if let Some(event_id) = unknown_reply {
+            let (conversation, end) = (self.clone(), end.clone());
             shared.spawn(async move {
                 tokio::select! {
                     () = end.cancelled() => {}
@@ -215,10 +213,31 @@ async fn follow(
             return;
         };
         let shown = conversation.mapped(&shared, &mut mapper, batch, &end).await;
+        let room = conversation.room.room_id();
+        shared.typing.send_if_modified(|typing| {
+            typing.room == room.as_str() && have_written(typing, &shown)
+        });
         conversation.shown.apply(shown);
         drop(conversation);
         tokio::time::sleep(BATCH).await;
     }
+}
+
+/// Whoever's message arrives is not writing it any more. True when somebody was.
+fn have_written(typing: &mut Typing, changes: &[VectorDiff<Item>]) -> bool {
+    let before = typing.people.len();
+    for change in changes {
+        if let VectorDiff::PushBack { value } | VectorDiff::Insert { value, .. } = change
+            && let Item::Message {
+                author,
+                mine: false,
+                ..
+            } = value
+        {
+            typing.people.retain(|person| *person != author.name);
+        }
+    }
+    typing.people.len() != before
 }
 
 /// Fills the first window and learns who is in the room, then stays quiet.

@@ -243,6 +243,13 @@ impl Mapper {
         }
     }
 
+    /// What somebody is called in this room.
+    pub(super) fn name_of(&self, shared: &Shared, id: &str) -> Option<String> {
+        let id = <&UserId>::try_from(id).ok()?;
+        let member = self.members.get(id).map(|member| member.name.clone());
+        member.or_else(|| shared.rooms.people.get(id).map(|known| known.name))
+    }
+
     /// The event itself when what it answers to has to be fetched; asked once.
     fn unknown_reply(
         &mut self,
@@ -272,7 +279,13 @@ impl Mapper {
             .content
             .as_message()
             .map(|message| {
-                preview::of_message(message.msgtype(), event.content.in_reply_to().is_some()).text
+                let names = |id: &str| self.name_of(shared, id);
+                preview::of_message(
+                    message.msgtype(),
+                    event.content.in_reply_to().is_some(),
+                    &names,
+                )
+                .text
             })
             .unwrap_or_default();
         Reply {

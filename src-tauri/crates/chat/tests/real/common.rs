@@ -39,7 +39,6 @@ pub async fn own() -> Workplace {
 pub struct Device {
     pub chat: Chat,
     /// Kept as long as the device.
-    #[expect(dead_code, reason = "held for its end")]
     folder: Option<TempDir>,
     setup: Setup,
     homeserver: Url,

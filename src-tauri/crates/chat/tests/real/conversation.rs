@@ -388,3 +388,54 @@ async fn a_message_in_clear_is_marked_in_an_encrypted_room_and_nowhere_else() {
     assert!(matches!(own, Item::Message { clear: false, .. }));
     one.chat.close().await;
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_answer_to_a_message_that_is_not_on_the_screen_shows_what_it_answers() {
+    let workplace = shared().await;
+    let one = Device::sign_in(workplace, 23).await;
+    let writer = workplace.people()[25].mxid.clone();
+    let everybody = workplace.everybody().unwrap();
+    let wanted = serde_json::json!({ "name": "Archives", "preset": "private_chat", "invite": [one.chat.user_id()] });
+    let room = everybody.create_room(&writer, &wanted).await.unwrap();
+    let asked = everybody
+        .text(&room, &writer, "Où est le dossier ?")
+        .await
+        .unwrap();
+    for number in 0..60 {
+        everybody
+            .text(&room, &writer, &format!("autre chose {number}"))
+            .await
+            .unwrap();
+    }
+    one.room(|known| known.id == room && known.invited).await;
+    one.chat.join(&room).await.unwrap();
+    let (_, mut items) = one.open(&room).await;
+    let answer = serde_json::json!({ "msgtype": "m.text", "body": "Au premier",
+        "m.relates_to": { "m.in_reply_to": { "event_id": asked } } });
+    everybody
+        .say(&room, &writer, "m.room.message", None, &answer)
+        .await
+        .unwrap();
+    items
+        .one("what it answers", |item| {
+            text_of(item).as_deref() == Some("Au premier")
+                && matches!(item, Item::Message { reply: Some(reply), .. } if reply.text == "Où est le dossier ?" && reply.author.is_some())
+        })
+        .await;
+    assert!(
+        !items
+            .list
+            .iter()
+            .any(|item| text_of(item).as_deref() == Some("Où est le dossier ?"))
+    );
+    // Another program opens the room: the answer is there from the start, what it answers is not.
+    let again = Device::sign_in(workplace, 23).await;
+    let (_, mut items) = again.open(&room).await;
+    items
+        .one("what it answers", |item| {
+            matches!(item, Item::Message { reply: Some(reply), .. } if reply.text == "Où est le dossier ?")
+        })
+        .await;
+    one.chat.close().await;
+    again.chat.close().await;
+}
