@@ -6,7 +6,7 @@ use anyhow::Result;
 
 use crate::licences;
 use crate::run::reading;
-use crate::tests::cargo_test;
+use crate::suites::cargo_test;
 
 /// True when every check is content. All run, so that one run tells everything.
 pub fn all() -> Result<bool> {

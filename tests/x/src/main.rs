@@ -9,7 +9,7 @@
 mod check;
 mod licences;
 mod run;
-mod tests;
+mod suites;
 
 use std::path::PathBuf;
 use std::process::{Command, ExitCode};
@@ -63,7 +63,7 @@ fn main() -> ExitCode {
         .without_time()
         .init();
     let result = match Line::parse().action {
-        Action::Test { fast } => tests::all(fast),
+        Action::Test { fast } => suites::all(fast),
         Action::Check => check::all(),
         Action::Demo { headless, shots } => demo(headless, shots),
         Action::Bench { arguments } => sibling("bench", &arguments),
