@@ -339,11 +339,7 @@ pub async fn browse(url: &Url) -> (u16, Option<Url>, String) {
         assert_eq!(last.query(), None, "the last address holds nothing");
         return Box::pin(browse(last)).await;
     }
-    (
-        status,
-        onward,
-        page.unwrap_or_default(),
-    )
+    (status, onward, page.unwrap_or_default())
 }
 
 pub async fn raw(port: u16, request: &str) -> String {

@@ -1,6 +1,7 @@
 import type { Navigate } from "~/backend/backend";
 
-export type PlaceId = "today" | "chat" | "connection" | "settings";
+/** Places of the rail name themselves (places.ts); "connection" and "settings" are the window's own. */
+export type PlaceId = string;
 
 const LAST_PLACE = "cordee.place";
 
