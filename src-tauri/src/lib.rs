@@ -67,18 +67,12 @@ pub fn run(link: Option<String>) -> ExitCode {
     tauri::async_runtime::set(runtime.handle().clone());
     let _inside = runtime.enter();
 
-    let (policy, policy_problem) =
-        match organisation::Policy::load(&organisation::PolicyPlaces::of_this_system()) {
-            Ok(policy) => (policy, None),
-            // A broken policy must not be read as "no policy": nothing is connected, and the window says why.
-            Err(error) => (
-                organisation::Policy::default(),
-                Some(session::unreadable(&error)),
-            ),
-        };
+    let policy = organisation::Policy::load(&organisation::PolicyPlaces::of_this_system())
+        .map_err(|error| session::unreadable(&error));
+    let fixed = policy.as_ref().map(|policy| policy.settings.clone());
     let preferences = Arc::new(Preferences::open(
         &folders.settings(),
-        policy.settings.clone(),
+        fixed.unwrap_or_default(),
     ));
     let office = Office::new(
         folders.clone(),
@@ -94,12 +88,7 @@ pub fn run(link: Option<String>) -> ExitCode {
         }
     };
     let restoring = Arc::clone(&office);
-    runtime.spawn(async move {
-        match policy_problem {
-            Some(problem) => restoring.refuse(problem),
-            None => Office::restore(&restoring).await,
-        }
-    });
+    runtime.spawn(async move { Office::restore(&restoring).await });
 
     let app = build(startup, folders, preferences, Arc::clone(&office), link);
     let app = match app {

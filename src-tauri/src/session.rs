@@ -40,6 +40,8 @@ pub type OpenBrowser = dyn Fn(&Url) -> bool + Send + Sync;
 pub struct Office {
     folders: Folders,
     policy: Policy,
+    /// The device's policy cannot be read: nothing is connected until it can.
+    refused: Option<Problem>,
     preferences: Arc<Preferences>,
     clients: Clients,
     reachability: Reachability,
@@ -60,16 +62,21 @@ impl Office {
     /// Must run inside a tokio runtime.
     pub fn new(
         folders: Folders,
-        policy: Policy,
+        policy: Result<Policy, Problem>,
         preferences: Arc<Preferences>,
         open_browser: Box<OpenBrowser>,
     ) -> Result<Arc<Self>, Problem> {
+        let (policy, refused) = match policy {
+            Ok(policy) => (policy, None),
+            Err(problem) => (Policy::default(), Some(problem)),
+        };
         let trust = policy.trust().map_err(|error| unreadable(&error))?;
         let clients = Clients::new(&trust).map_err(|_| Problem::internal("http clients"))?;
         let reachability = Reachability::start(clients.clone());
         Ok(Arc::new(Self {
             folders,
             policy,
+            refused,
             preferences,
             clients,
             reachability,
@@ -122,6 +129,9 @@ impl Office {
 
     /// Comes back to the account of the last run, without waiting for any network.
     pub async fn restore(office: &Arc<Self>) {
+        if let Some(problem) = office.refused.clone() {
+            return office.leave_signed_out(None, Some(problem));
+        }
         office.session.send_replace(Session::Starting);
         match office.try_restore().await {
             Ok(Some(desk)) => Self::sit_down(office, desk).await,
@@ -453,11 +463,6 @@ impl Office {
         });
     }
 
-    /// Shows why nothing is connected: the device's policy cannot be read.
-    pub fn refuse(&self, problem: Problem) {
-        self.leave_signed_out(None, Some(problem));
-    }
-
     fn leave_signed_out(&self, address: Option<String>, problem: Option<Problem>) {
         self.session
             .send_replace(Session::SignedOut { address, problem });
@@ -472,6 +477,9 @@ impl Office {
 
     /// The document that answers for `address` now, or its last good copy with the reason.
     async fn follow(&self, address: &Address) -> Result<(Following, Current), Problem> {
+        if let Some(problem) = self.refused.clone() {
+            return Err(problem);
+        }
         let (clients, shelf) = (self.clients.clone(), self.shelf());
         match organisation::discover(address, &self.clients).await {
             Ok(found) => {
@@ -571,5 +579,36 @@ fn system_name() -> &'static str {
         "macos" => "macOS",
         "windows" => "Windows",
         other => other,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use std::collections::BTreeMap;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_policy_that_cannot_be_read_connects_to_nothing_and_says_where_it_is_broken() {
+        network::install_crypto_provider();
+        let folder = tempfile::tempdir().unwrap();
+        let at = |name: &str| folder.path().join(name);
+        let file = at("policy.json");
+        std::fs::write(&file, b"{\"version\": \"one\"}").unwrap();
+        let broken = Policy::load(&organisation::PolicyPlaces::only(&file))
+            .map_err(|error| unreadable(&error));
+        let folders = Folders::of(at("c"), at("d"), at("l")).unwrap();
+        let preferences = Arc::new(Preferences::open(&folders.settings(), BTreeMap::new()));
+        let office = Office::new(folders, broken, preferences, Box::new(|_| false)).unwrap();
+        Office::restore(&office).await;
+        let Session::SignedOut { problem, .. } = office.session() else {
+            panic!("a broken policy signs nobody in");
+        };
+        let problem = problem.unwrap();
+        assert_eq!(problem.code, "policy.unreadable");
+        assert!(problem.data["place"].contains("/version"));
+        let found = office.find_organisation("somebody@localhost:9").await;
+        assert_eq!(found.unwrap_err(), problem);
     }
 }
