@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, ensure};
 use x11rb::connection::Connection as _;
 use x11rb::protocol::xproto::{
-    BUTTON_PRESS_EVENT, BUTTON_RELEASE_EVENT, ClientMessageEvent, ConfigureWindowAux, ConnectionExt as _, EventMask, ImageFormat,
+    BUTTON_PRESS_EVENT, BUTTON_RELEASE_EVENT, ConfigureWindowAux, ConnectionExt as _, ImageFormat,
     MOTION_NOTIFY_EVENT, MapState, Window,
 };
 use x11rb::protocol::xtest::ConnectionExt as _;
@@ -87,15 +87,6 @@ impl Eye {
             }
         }
         largest.context("there is no window on the screen")
-    }
-
-    /// Asks a window to close, as its close button would (ICCCM §4.2.8.1).
-    pub fn ask_to_close(&self, window: Window) -> Result<()> {
-        let atom = |name: &[u8]| -> Result<u32> { Ok(self.connection.intern_atom(false, name)?.reply()?.atom) };
-        let delete = atom(b"WM_DELETE_WINDOW")?;
-        let event = ClientMessageEvent::new(32, window, atom(b"WM_PROTOCOLS")?, [delete, 0, 0, 0, 0]);
-        self.connection.send_event(false, window, EventMask::NO_EVENT, event)?.check()?;
-        Ok(())
     }
 
     /// Moves the pointer there and clicks.

@@ -114,36 +114,31 @@ pub async fn measure(plan: &Plan, shots: Option<&Path>) -> Result<Vec<Row>> {
     Ok(rows)
 }
 
-/// Signs in, waits for all rooms, and leaves the window as a person would: on the conversations, large enough.
+/// Signs in, waits for all rooms, and leaves the window on the conversations, where the next start begins.
 async fn prepare(workplace: &Workplace, screen: &Arc<Screen>) -> Result<Runner> {
     let home = Home::new(workplace, screen).await?;
+    leave_size(&home)?;
     let person = workplace.person(PERSON)?;
     let window = Window::open(&home).await?;
-    let eye = Eye::on(screen.display())?;
-    eye.place(eye.largest_window()?.0, WINDOW)?;
     window.sign_in_quickly(&home, workplace, person).await?;
     window.click("rail-chat").await?;
     let grid = until("twenty named rooms are in the list", PATIENCE * 2, || rows_of(&window)).await?;
     settled(window.process()).await?;
     window.close().await?;
 
-    // Once more without a driver, in whose sessions the webview keeps nothing: a link leads to the conversations, and
-    // the window keeps place and size when it is closed.
-    let room = workplace.everybody()?;
-    let joined = room
-        .send(reqwest::Method::GET, &person.mxid, &["joined_rooms"], None, &serde_json::Value::Null)
-        .await?;
-    let room = joined["joined_rooms"][0].as_str().context("no room")?.to_owned();
-    let mut link = String::from("cordee:chat?room=");
-    link.extend(room.bytes().map(|byte| format!("%{byte:02X}")));
-    let mut child = ours_with(&home, &[&link])?;
-    settled(i32::try_from(child.id())?).await?;
-    let (frame, _) = eye.largest_window()?;
-    eye.place(frame, WINDOW)?;
-    settled(i32::try_from(child.id())?).await?;
-    eye.ask_to_close(frame)?;
-    gone(&mut child).await?;
     Ok(Runner { name: "cordee", home, start: ours, grid, starts: Vec::new() })
+}
+
+/// Writes what the window keeps of its size when it is closed, as if somebody had made it that large.
+fn leave_size(home: &Home) -> Result<()> {
+    let folder = home.folder().join(".config/eu.cordee.desktop");
+    std::fs::create_dir_all(&folder)?;
+    let main = serde_json::json!({
+        "x": WINDOW.x, "y": WINDOW.y, "prev_x": WINDOW.x, "prev_y": WINDOW.y, "width": WINDOW.width, "height": WINDOW.height,
+        "maximized": false, "visible": true, "decorated": true, "fullscreen": false,
+    });
+    std::fs::write(folder.join(".window-state.json"), serde_json::json!({ "main": main }).to_string())?;
+    Ok(())
 }
 
 /// Where the names of the first rows stand, when there are enough.
@@ -185,12 +180,7 @@ async fn prepare_peer(workplace: &Workplace, screen: &Arc<Screen>) -> Result<Run
 }
 
 fn ours(home: &Home) -> Result<Child> {
-    ours_with(home, &[])
-}
-
-fn ours_with(home: &Home, arguments: &[&str]) -> Result<Child> {
     home.program(cordee_binary()?)
-        .args(arguments)
         .stdin(std::process::Stdio::null())
         .stdout(std::process::Stdio::null())
         .stderr(std::process::Stdio::null())

@@ -161,6 +161,7 @@ async fn a_damaged_local_copy_is_set_aside_fetched_again_and_told() -> Result<()
     assert!(damaged > 0, "there was nothing to damage");
     let window = Window::open(&stage.home).await?;
     window.see("frame").await?;
+    window.click("rail-today").await?;
     window.see_text("chat-banner", "mise de côté").await?;
     window.open_room("Informatique").await?;
     window.see("message").await?;
