@@ -35,6 +35,27 @@ describe("the conversations", () => {
     await expectAccessible();
   });
 
+  it("tell before one is opened that the local copy was fetched again", async () => {
+    const backend = quickBackend();
+    backend.setStatus({ storeReset: true });
+    openApp(backend);
+    await userEvent.click(await appears("rail-chat"));
+    await appears("chat-banner");
+    await expectAccessible();
+  });
+
+  it("are waited for on the first day, and nothing is said of them before they are known", async () => {
+    const backend = quickBackend();
+    backend.setStatus({ sync: "starting" });
+    for (const talk of backend.talks) talk.room = { ...talk.room, name: "", at: 0, unread: 0, mentions: 0 };
+    openApp(backend);
+    const today = await appears("today");
+    await vi.waitFor(() => expect(today.querySelector("h1")?.textContent).not.toBe(""));
+    expect(today.textContent).not.toContain("1970");
+    expect(today.textContent).not.toContain("Rien de nouveau");
+    await expectAccessible();
+  });
+
   it("is walked with the arrow keys and opened with Enter", async () => {
     openApp();
     await userEvent.click(await appears("rail-chat"));
