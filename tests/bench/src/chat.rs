@@ -157,6 +157,7 @@ struct Frames {
 /// Pages back through the whole conversation, then scrolls through it at a steady speed.
 async fn scrolling(window: &Window) -> Result<Vec<Row>> {
     window.open_room(LONG_ROOM).await?;
+    window.see("message").await?;
     let began = Instant::now();
     let page = r#"const box = document.querySelector('[data-testid="timeline"]'); box.scrollTop = 0;
         return [box.scrollHeight, box.getAttribute('aria-busy') === 'true'];"#;

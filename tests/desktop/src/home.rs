@@ -102,10 +102,13 @@ impl Home {
         command
     }
 
-    /// The environment of this person's programs.
+    /// The environment of this person's programs. How the webview draws may be tried out from outside.
     pub fn environment(&self) -> Vec<(&'static str, OsString)> {
         let mut environment = self.environment_of_session();
         environment.push(("DISPLAY", self.screen.display().into()));
+        for name in ["WEBKIT_DISABLE_DMABUF_RENDERER", "WEBKIT_DISABLE_COMPOSITING_MODE", "CORDEE_LOG"] {
+            environment.extend(std::env::var_os(name).map(|value| (name, value)));
+        }
         environment
     }
 
