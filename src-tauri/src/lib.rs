@@ -26,6 +26,8 @@ pub mod links;
 mod logging;
 mod media;
 mod notifications;
+#[cfg(target_os = "linux")]
+pub mod painting;
 pub mod session;
 pub mod settings;
 mod startup;

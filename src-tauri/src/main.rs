@@ -8,6 +8,10 @@ fn main() -> ExitCode {
     match cordee::arguments::Arguments::parse(&arguments) {
         cordee::arguments::Arguments::Lint { source } => cordee::arguments::lint(&source),
         cordee::arguments::Arguments::Version => cordee::arguments::version(),
-        cordee::arguments::Arguments::Window { link } => cordee::run(link),
+        cordee::arguments::Arguments::Window { link } => {
+            #[cfg(target_os = "linux")]
+            cordee::painting::choose();
+            cordee::run(link)
+        }
     }
 }
