@@ -21,16 +21,19 @@ const BLOCKING: usize = 16;
 
 /// Runs work of chat on its own threads. What was begun is finished even when nobody waits for it any more.
 /// It is boxed so that the futures of callers stay small, in memory and for the compiler.
-pub(crate) async fn run<T: Send + 'static>(
+/// Like an `async fn`, it begins when it is first polled.
+pub(crate) fn run<T: Send + 'static>(
     work: BoxFuture<'static, Result<T, ChatError>>,
-) -> Result<T, ChatError> {
-    let Some(engine) = engine() else {
-        return Err(ChatError::Other("the threads of chat cannot be started"));
-    };
-    engine
-        .spawn(work)
-        .await
-        .unwrap_or(Err(ChatError::Other("a task of chat ended early")))
+) -> BoxFuture<'static, Result<T, ChatError>> {
+    Box::pin(async move {
+        let Some(engine) = engine() else {
+            return Err(ChatError::Other("the threads of chat cannot be started"));
+        };
+        engine
+            .spawn(work)
+            .await
+            .unwrap_or(Err(ChatError::Other("a task of chat ended early")))
+    })
 }
 
 fn engine() -> Option<&'static Runtime> {

@@ -61,6 +61,7 @@ pub mod text;
 mod timeline;
 pub mod view;
 
+pub use api::Asked;
 pub use chat::{Chat, SignedOut};
 pub use error::ChatError;
 pub use media::{MediaBytes, Variant};
