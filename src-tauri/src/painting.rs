@@ -24,12 +24,17 @@ pub fn choose() {
 
 /// Each GPU that programs may draw with has a render node (Documentation/gpu/drm-uapi.rst).
 fn has_gpu() -> bool {
-    let Ok(nodes) = std::fs::read_dir("/dev/dri") else { return false };
-    nodes.filter_map(Result::ok).any(|node| is_render_node(&node.file_name()))
+    let Ok(nodes) = std::fs::read_dir("/dev/dri") else {
+        return false;
+    };
+    nodes
+        .filter_map(Result::ok)
+        .any(|node| is_render_node(&node.file_name()))
 }
 
 fn is_render_node(name: &OsStr) -> bool {
-    name.to_str().is_some_and(|name| name.starts_with("renderD"))
+    name.to_str()
+        .is_some_and(|name| name.starts_with("renderD"))
 }
 
 #[cfg(test)]

@@ -19,10 +19,20 @@ const CONVERSATION: &str = "Mesure";
 const LONG_ROOM: &str = "Journal de garde";
 /// Two windows side by side, and high enough for twenty rows.
 const SCREEN: (u32, u32) = (2400, 1500);
-const LEFT: Area = Area { x: 0, y: 0, width: 1190, height: 1460 };
-const RIGHT: Area = Area { x: 1200, y: 0, width: 1190, height: 1460 };
+const LEFT: Area = Area {
+    x: 0,
+    y: 0,
+    width: 1190,
+    height: 1460,
+};
+const RIGHT: Area = Area {
+    x: 1200,
+    y: 0,
+    width: 1190,
+    height: 1460,
+};
 /// Longest time for paging back through the long conversation.
-const PAGING: Duration = Duration::from_secs(240);
+const PAGING: Duration = Duration::from_mins(4);
 
 pub struct Plan {
     pub messages: usize,
@@ -31,8 +41,16 @@ pub struct Plan {
 }
 
 pub async fn measure(plan: &Plan, shots: Option<&Path>) -> Result<Vec<Row>> {
-    tracing::info!("starting a workplace with {} rooms and {} messages in one", plan.rooms, plan.long_room);
-    let options = Options { rooms: plan.rooms, long_room: plan.long_room, ..Options::default() };
+    tracing::info!(
+        "starting a workplace with {} rooms and {} messages in one",
+        plan.rooms,
+        plan.long_room
+    );
+    let options = Options {
+        rooms: plan.rooms,
+        long_room: plan.long_room,
+        ..Options::default()
+    };
     let workplace = Workplace::up(options).await?;
     let screen = Screen::sized(SCREEN.0, SCREEN.1).await?;
     let eye = Eye::on(screen.display())?;
@@ -47,7 +65,9 @@ pub async fn measure(plan: &Plan, shots: Option<&Path>) -> Result<Vec<Row>> {
     let other = Window::open(&other_home).await?;
     // Both have the same size when they open; the one that is still as large as it came is the new one.
     eye.place(eye.largest_window()?.0, RIGHT)?;
-    other.sign_in_quickly(&other_home, &workplace, workplace.person(READER)?).await?;
+    other
+        .sign_in_quickly(&other_home, &workplace, workplace.person(READER)?)
+        .await?;
     rows.extend(delivery(&window, &other, plan.messages).await?);
     if let Some(folder) = shots {
         screen.picture(&folder.join("chat-two-windows.png")).await?;
@@ -68,9 +88,16 @@ pub async fn measure(plan: &Plan, shots: Option<&Path>) -> Result<Vec<Row>> {
 /// From the browser's last page to twenty named rooms.
 async fn first_sign_in(window: &Window, home: &Home, workplace: &Workplace) -> Result<Row> {
     let person = workplace.person(WRITER)?;
-    let address = window.ask_to_sign_in(home, &workplace.address_of(&person.uid)).await?;
-    let gestures = Gestures { follow_loopback: true, ..Gestures::default() };
-    workplace.sign_in_with(&address, &person.uid, &gestures).await?;
+    let address = window
+        .ask_to_sign_in(home, &workplace.address_of(&person.uid))
+        .await?;
+    let gestures = Gestures {
+        follow_loopback: true,
+        ..Gestures::default()
+    };
+    workplace
+        .sign_in_with(&address, &person.uid, &gestures)
+        .await?;
     let began = Instant::now();
     window.see_within("frame", PATIENCE * 2).await?;
     window.click("rail-chat").await?;
@@ -82,7 +109,11 @@ async fn first_sign_in(window: &Window, home: &Home, workplace: &Workplace) -> R
     })
     .await?;
     let taken = began.elapsed().as_secs_f64();
-    Ok(Row::alone("first sign-in: browser's last page to 20 named rooms", taken, "s"))
+    Ok(Row::alone(
+        "first sign-in: browser's last page to 20 named rooms",
+        taken,
+        "s",
+    ))
 }
 
 /// Enter pressed in one window until the text is painted in the other.
@@ -94,7 +125,9 @@ async fn delivery(writer: &Window, reader: &Window, count: usize) -> Result<Vec<
     writer.open_room_with("Amélie Durand").await?;
     reader.open_room_with("Camille Martin").await?;
     for window in both {
-        window.see_attribute("room-encryption", "data-encrypted", "true").await?;
+        window
+            .see_attribute("room-encryption", "data-encrypted", "true")
+            .await?;
     }
     // The first message brings the keys.
     writer.write("Les clés d’abord").await?;
@@ -131,7 +164,9 @@ async fn delivery(writer: &Window, reader: &Window, count: usize) -> Result<Vec<
     }
     tracing::info!("delivered {count} messages: {taken:.0?}");
     let row = |name: &str, share| {
-        let measure = format!("message typed to seen in the other window, encrypted, {count} messages, {name}");
+        let measure = format!(
+            "message typed to seen in the other window, encrypted, {count} messages, {name}"
+        );
         Row::alone(measure, percentile(&taken, share), "ms")
     };
     Ok(vec![row("p50", 0.5), row("p95", 0.95), row("worst", 1.0)])
@@ -140,7 +175,12 @@ async fn delivery(writer: &Window, reader: &Window, count: usize) -> Result<Vec<
 async fn moment(window: &Window, what: &str, text: &str) -> Result<f64> {
     let key = json!(format!("{what} {text}"));
     until(&format!("{text:?} is {what}"), PATIENCE, || async {
-        let at = window.run("return window.measured[arguments[0]] ?? 0;", vec![key.clone()]).await?;
+        let at = window
+            .run(
+                "return window.measured[arguments[0]] ?? 0;",
+                vec![key.clone()],
+            )
+            .await?;
         Ok(at.as_f64().filter(|at| *at > 0.0))
     })
     .await
@@ -150,7 +190,7 @@ async fn moment(window: &Window, what: &str, text: &str) -> Result<f64> {
 struct Frames {
     longest: f64,
     p95: f64,
-    frames: usize,
+    count: usize,
     over: usize,
 }
 
@@ -187,25 +227,35 @@ async fn scrolling(window: &Window) -> Result<Vec<Row>> {
             if (at - began < 15000) requestAnimationFrame(step);
             else {
                 const sorted = deltas.slice(2).sort((a, b) => a - b);
-                done({ longest: sorted.at(-1), p95: sorted[Math.floor(sorted.length * 0.95)], frames: sorted.length,
+                done({ longest: sorted.at(-1), p95: sorted[Math.floor(sorted.length * 0.95)], count: sorted.length,
                     over: sorted.filter((one) => one > 50).length });
             }
         };
         requestAnimationFrame((at) => { last = at; requestAnimationFrame(step); });"#;
     let frames = |still: bool| async move {
-        let value: Value = window.run_until_done(script, vec![json!(still)], PATIENCE * 2).await?;
+        let value: Value = window
+            .run_until_done(script, vec![json!(still)], PATIENCE * 2)
+            .await?;
         serde_json::from_value::<Frames>(value).context("no frames were counted")
     };
     let resting = frames(true).await?;
     let moving = frames(false).await?;
     tracing::info!("{height} px: resting {resting:?}, moving {moving:?}");
     #[allow(clippy::cast_precision_loss, reason = "counts of frames are small")]
-    let over = moving.over as f64 / moving.frames.max(1) as f64 * 100.0;
+    let over = moving.over as f64 / moving.count.max(1) as f64 * 100.0;
     Ok(vec![
         Row::alone("paging back through the long conversation", paged, "s"),
         Row::alone("scrolling it for 15 s: longest frame", moving.longest, "ms"),
         Row::alone("scrolling it for 15 s: frame p95", moving.p95, "ms"),
-        Row::alone("scrolling it for 15 s: frames over 50 ms", over, "% of frames"),
-        Row::alone("the same window at rest: longest frame", resting.longest, "ms"),
+        Row::alone(
+            "scrolling it for 15 s: frames over 50 ms",
+            over,
+            "% of frames",
+        ),
+        Row::alone(
+            "the same window at rest: longest frame",
+            resting.longest,
+            "ms",
+        ),
     ])
 }

@@ -19,13 +19,33 @@ pub struct Row {
 
 impl Row {
     pub fn alone(measure: impl Into<String>, ours: f64, unit: &'static str) -> Self {
-        Self { measure: measure.into(), ours, peer: None, peer_name: None, unit, ratio: None }
+        Self {
+            measure: measure.into(),
+            ours,
+            peer: None,
+            peer_name: None,
+            unit,
+            ratio: None,
+        }
     }
 
-    pub fn beside(measure: impl Into<String>, ours: f64, peer: Option<f64>, peer_name: &str, unit: &'static str) -> Self {
+    pub fn beside(
+        measure: impl Into<String>,
+        ours: f64,
+        peer: Option<f64>,
+        peer_name: &str,
+        unit: &'static str,
+    ) -> Self {
         let ratio = peer.filter(|peer| *peer > 0.0).map(|peer| ours / peer);
         let peer_name = peer.map(|_| peer_name.to_owned());
-        Self { measure: measure.into(), ours, peer, peer_name, unit, ratio }
+        Self {
+            measure: measure.into(),
+            ours,
+            peer,
+            peer_name,
+            unit,
+            ratio,
+        }
     }
 }
 
@@ -33,7 +53,11 @@ impl Row {
 pub fn percentile(values: &[f64], share: f64) -> f64 {
     let mut sorted = values.to_vec();
     sorted.sort_by(f64::total_cmp);
-    #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, clippy::cast_precision_loss)]
+    #[allow(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        clippy::cast_precision_loss
+    )]
     let rank = ((share * sorted.len() as f64).ceil() as usize).clamp(1, sorted.len().max(1));
     sorted.get(rank - 1).copied().unwrap_or(f64::NAN)
 }
@@ -46,13 +70,27 @@ pub fn megabytes(bytes: u64) -> f64 {
 
 #[allow(clippy::print_stdout)]
 pub fn print(rows: &[Row]) {
-    let number = |value: Option<f64>| value.map_or_else(|| "–".to_owned(), |value| format!("{value:.2}"));
-    let peer = rows.iter().find_map(|row| row.peer_name.clone()).unwrap_or_else(|| "peer".to_owned());
-    let width = rows.iter().map(|row| row.measure.chars().count()).max().unwrap_or_default();
-    println!("{:width$}  {:>10}  {:>10}  {:>6}  unit (smaller is better)", "measure", "Cordée", peer, "ratio");
+    let number =
+        |value: Option<f64>| value.map_or_else(|| "–".to_owned(), |value| format!("{value:.2}"));
+    let peer = rows
+        .iter()
+        .find_map(|row| row.peer_name.clone())
+        .unwrap_or_else(|| "peer".to_owned());
+    let width = rows
+        .iter()
+        .map(|row| row.measure.chars().count())
+        .max()
+        .unwrap_or_default();
+    println!(
+        "{:width$}  {:>10}  {:>10}  {:>6}  unit (smaller is better)",
+        "measure", "Cordée", peer, "ratio"
+    );
     for row in rows {
         let (ours, peer, ratio) = (number(Some(row.ours)), number(row.peer), number(row.ratio));
-        println!("{:width$}  {ours:>10}  {peer:>10}  {ratio:>6}  {}", row.measure, row.unit);
+        println!(
+            "{:width$}  {ours:>10}  {peer:>10}  {ratio:>6}  {}",
+            row.measure, row.unit
+        );
     }
 }
 

@@ -78,7 +78,10 @@ struct Kept {
 }
 
 fn main() -> ExitCode {
-    tracing_subscriber::fmt().with_writer(std::io::stderr).with_target(false).init();
+    tracing_subscriber::fmt()
+        .with_writer(std::io::stderr)
+        .with_target(false)
+        .init();
     match run(Line::parse()) {
         Ok(()) => ExitCode::SUCCESS,
         Err(why) => {
@@ -90,21 +93,68 @@ fn main() -> ExitCode {
 
 fn run(line: Line) -> anyhow::Result<()> {
     let program = desktop::cordee_binary()?;
-    if !program.components().any(|part| part.as_os_str() == "release") && std::env::var_os("CORDEE_BIN").is_none() {
-        tracing::warn!("{} is no release build: its figures say little", program.display());
+    if !program
+        .components()
+        .any(|part| part.as_os_str() == "release")
+        && std::env::var_os("CORDEE_BIN").is_none()
+    {
+        tracing::warn!(
+            "{} is no release build: its figures say little",
+            program.display()
+        );
     }
     let runtime = tokio::runtime::Runtime::new()?;
+    if let Area::Start { kept, .. } | Area::Chat { kept, .. } = &line.area
+        && let Some(folder) = &kept.shots
+    {
+        std::fs::create_dir_all(folder)?;
+    }
     let (name, rows, kept) = match line.area {
-        Area::Start { runs, rooms, idle, no_peer, kept } => {
-            let plan = start::Plan { runs: runs.max(1), rooms, idle: std::time::Duration::from_secs(idle), peer: !no_peer };
-            ("start", runtime.block_on(start::measure(&plan, kept.shots.as_deref()))?, kept)
+        Area::Start {
+            runs,
+            rooms,
+            idle,
+            no_peer,
+            kept,
+        } => {
+            let plan = start::Plan {
+                runs: runs.max(1),
+                rooms,
+                idle: std::time::Duration::from_secs(idle),
+                peer: !no_peer,
+            };
+            (
+                "start",
+                runtime.block_on(start::measure(&plan, kept.shots.as_deref()))?,
+                kept,
+            )
         }
-        Area::Chat { messages, long_room, rooms, kept } => {
-            let plan = chat::Plan { messages: messages.max(1), long_room, rooms };
-            ("chat", runtime.block_on(chat::measure(&plan, kept.shots.as_deref()))?, kept)
+        Area::Chat {
+            messages,
+            long_room,
+            rooms,
+            kept,
+        } => {
+            let plan = chat::Plan {
+                messages: messages.max(1),
+                long_room,
+                rooms,
+            };
+            (
+                "chat",
+                runtime.block_on(chat::measure(&plan, kept.shots.as_deref()))?,
+                kept,
+            )
         }
-        Area::Memory { minutes, rooms, kept } => {
-            let plan = memory::Plan { minutes: minutes.max(1), rooms };
+        Area::Memory {
+            minutes,
+            rooms,
+            kept,
+        } => {
+            let plan = memory::Plan {
+                minutes: minutes.max(1),
+                rooms,
+            };
             ("memory", runtime.block_on(memory::measure(&plan))?, kept)
         }
     };

@@ -20,7 +20,11 @@ pub struct Plan {
 }
 
 pub async fn measure(plan: &Plan) -> Result<Vec<Row>> {
-    let workplace = Workplace::up(Options { rooms: plan.rooms, ..Options::default() }).await?;
+    let workplace = Workplace::up(Options {
+        rooms: plan.rooms,
+        ..Options::default()
+    })
+    .await?;
     let screen = Screen::start().await?;
     let home = Home::new(&workplace, &screen).await?;
     let person = workplace.person(PERSON)?;
@@ -30,7 +34,11 @@ pub async fn measure(plan: &Plan) -> Result<Vec<Row>> {
         window.open_room(room).await?;
     }
     let first = settled(window.process()).await?;
-    tracing::info!("settled at {:.0} MB in {} processes", megabytes(first.rss), first.processes);
+    tracing::info!(
+        "settled at {:.0} MB in {} processes",
+        megabytes(first.rss),
+        first.processes
+    );
 
     let everybody = workplace.everybody()?;
     let rooms = named_rooms(&everybody, &person.mxid).await?;
@@ -39,7 +47,13 @@ pub async fn measure(plan: &Plan) -> Result<Vec<Row>> {
     let (mut highest, mut told, mut number) = (first.rss, 0, 0_usize);
     while began.elapsed() < whole {
         let room = &rooms[number % rooms.len()];
-        everybody.text(room, &person.mxid, &format!("Message {number} de la mesure")).await?;
+        everybody
+            .text(
+                room,
+                &person.mxid,
+                &format!("Message {number} de la mesure"),
+            )
+            .await?;
         if number % 30 == 0 {
             window.open_room(ROOMS[number / 30 % ROOMS.len()]).await?;
         }
@@ -58,10 +72,26 @@ pub async fn measure(plan: &Plan) -> Result<Vec<Row>> {
     workplace.down().await;
     let minutes = plan.minutes;
     Ok(vec![
-        Row::alone("memory of the whole process tree, settled after the start (RSS)", megabytes(first.rss), "MB"),
-        Row::alone(format!("the same after {minutes} minutes of traffic, settled"), megabytes(last.rss), "MB"),
-        Row::alone(format!("highest in these {minutes} minutes"), megabytes(highest), "MB"),
-        Row::alone("proportional share, settled at the end (PSS)", megabytes(last.pss), "MB"),
+        Row::alone(
+            "memory of the whole process tree, settled after the start (RSS)",
+            megabytes(first.rss),
+            "MB",
+        ),
+        Row::alone(
+            format!("the same after {minutes} minutes of traffic, settled"),
+            megabytes(last.rss),
+            "MB",
+        ),
+        Row::alone(
+            format!("highest in these {minutes} minutes"),
+            megabytes(highest),
+            "MB",
+        ),
+        Row::alone(
+            "proportional share, settled at the end (PSS)",
+            megabytes(last.pss),
+            "MB",
+        ),
     ])
 }
 
@@ -69,12 +99,24 @@ pub async fn measure(plan: &Plan) -> Result<Vec<Row>> {
 async fn named_rooms(everybody: &workplace::Homeserver, person: &str) -> Result<Vec<String>> {
     let none = serde_json::Value::Null;
     let get = reqwest::Method::GET;
-    let joined = everybody.send(get.clone(), person, &["joined_rooms"], None, &none).await?;
+    let joined = everybody
+        .send(get.clone(), person, &["joined_rooms"], None, &none)
+        .await?;
     let mut found = Vec::new();
-    for room in joined["joined_rooms"].as_array().into_iter().flatten().filter_map(serde_json::Value::as_str) {
+    for room in joined["joined_rooms"]
+        .as_array()
+        .into_iter()
+        .flatten()
+        .filter_map(serde_json::Value::as_str)
+    {
         let path = ["rooms", room, "state", "m.room.name", ""];
         // A room without a name answers 404.
-        let Ok(name) = everybody.send(get.clone(), person, &path, None, &none).await else { continue };
+        let Ok(name) = everybody
+            .send(get.clone(), person, &path, None, &none)
+            .await
+        else {
+            continue;
+        };
         if ROOMS.iter().any(|wanted| name["name"] == *wanted) {
             found.push(room.to_owned());
         }

@@ -22,13 +22,23 @@ pub fn program() -> Result<PathBuf> {
 }
 
 /// Signs nheko in: a device of its own for this person, written where nheko keeps it.
-pub async fn sign_in(home: &Home, workplace: &Workplace, person: &Person, size: (u16, u16)) -> Result<()> {
+pub async fn sign_in(
+    home: &Home,
+    workplace: &Workplace,
+    person: &Person,
+    size: (u16, u16),
+) -> Result<()> {
     let homeserver = workplace.homeserver();
     let login = json!({
         "type": "m.login.password", "password": person.password, "initial_device_display_name": NAME,
         "identifier": { "type": "m.id.user", "user": person.uid },
     });
-    let answer = workplace.http()?.post(format!("{homeserver}/_matrix/client/v3/login")).json(&login).send().await?;
+    let answer = workplace
+        .http()?
+        .post(format!("{homeserver}/_matrix/client/v3/login"))
+        .json(&login)
+        .send()
+        .await?;
     let session: Value = answer.error_for_status()?.json().await?;
     let text = |name: &str| session[name].as_str().unwrap_or_default().to_owned();
     let folder = home.folder().join(".config/nheko");

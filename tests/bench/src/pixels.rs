@@ -40,21 +40,49 @@ pub struct Eye {
 
 impl Eye {
     pub fn on(display: &str) -> Result<Self> {
-        let (connection, screen) = RustConnection::connect(Some(display)).context("the screen cannot be looked at")?;
-        let root = connection.setup().roots.get(screen).context("no such screen")?.root;
+        let (connection, screen) =
+            RustConnection::connect(Some(display)).context("the screen cannot be looked at")?;
+        let root = connection
+            .setup()
+            .roots
+            .get(screen)
+            .context("no such screen")?
+            .root;
         Ok(Self { connection, root })
     }
 
     pub fn look(&self, area: Area) -> Result<Picture> {
-        let Area { x, y, width, height } = area;
-        let image = self.connection.get_image(ImageFormat::Z_PIXMAP, self.root, x, y, width, height, u32::MAX)?;
+        let Area {
+            x,
+            y,
+            width,
+            height,
+        } = area;
+        let image = self.connection.get_image(
+            ImageFormat::Z_PIXMAP,
+            self.root,
+            x,
+            y,
+            width,
+            height,
+            u32::MAX,
+        )?;
         let bytes = image.reply()?.data;
-        ensure!(bytes.len() == usize::from(width) * usize::from(height) * 4, "not a screen with 32 bits a pixel");
+        ensure!(
+            bytes.len() == usize::from(width) * usize::from(height) * 4,
+            "not a screen with 32 bits a pixel"
+        );
         Ok(Picture { area, bytes })
     }
 
     /// Looks every `period` until `until` after `began`; keeps each picture that differs from the one before.
-    pub fn watch(&self, area: Area, began: Instant, until: Duration, period: Duration) -> Result<Vec<Moment>> {
+    pub fn watch(
+        &self,
+        area: Area,
+        began: Instant,
+        until: Duration,
+        period: Duration,
+    ) -> Result<Vec<Moment>> {
         let mut seen: Vec<Moment> = Vec::new();
         loop {
             let picture = self.look(area)?;
@@ -80,9 +108,16 @@ impl Eye {
             ) else {
                 continue;
             };
-            let area = Area { x: shape.x, y: shape.y, width: shape.width, height: shape.height };
+            let area = Area {
+                x: shape.x,
+                y: shape.y,
+                width: shape.width,
+                height: shape.height,
+            };
             let size = |area: &Area| u32::from(area.width) * u32::from(area.height);
-            if seen.map_state == MapState::VIEWABLE && largest.is_none_or(|(_, other)| size(&other) < size(&area)) {
+            if seen.map_state == MapState::VIEWABLE
+                && largest.is_none_or(|(_, other)| size(&other) < size(&area))
+            {
                 largest = Some((window, area));
             }
         }
@@ -92,7 +127,10 @@ impl Eye {
     /// Moves the pointer there and clicks.
     pub fn click(&self, x: i16, y: i16) -> Result<()> {
         const LEFT: u8 = 1;
-        let at = |kind: u8, detail: u8| self.connection.xtest_fake_input(kind, detail, 0, self.root, x, y, 0);
+        let at = |kind: u8, detail: u8| {
+            self.connection
+                .xtest_fake_input(kind, detail, 0, self.root, x, y, 0)
+        };
         at(MOTION_NOTIFY_EVENT, 0)?.check()?;
         at(BUTTON_PRESS_EVENT, LEFT)?.check()?;
         at(BUTTON_RELEASE_EVENT, LEFT)?.check()?;
@@ -124,13 +162,19 @@ pub fn likeness(now: &Picture, last: &Picture, area: Area) -> f64 {
             }
         }
     }
-    if ink == 0 { 1.0 } else { f64::from(same) / f64::from(ink) }
+    if ink == 0 {
+        1.0
+    } else {
+        f64::from(same) / f64::from(ink)
+    }
 }
 
 /// How many pixels of an area are not background.
 pub fn ink(picture: &Picture, area: Area) -> usize {
     let background = background(picture, area);
-    pixels(picture, area).filter(|pixel| differs(*pixel, background)).count()
+    pixels(picture, area)
+        .filter(|pixel| differs(*pixel, background))
+        .count()
 }
 
 fn background(picture: &Picture, area: Area) -> [u8; 3] {
@@ -138,25 +182,37 @@ fn background(picture: &Picture, area: Area) -> [u8; 3] {
     for pixel in pixels(picture, area) {
         *counts.entry(pixel).or_insert(0_u32) += 1;
     }
-    counts.into_iter().max_by_key(|(_, count)| *count).map(|(pixel, _)| pixel).unwrap_or_default()
+    counts
+        .into_iter()
+        .max_by_key(|(_, count)| *count)
+        .map(|(pixel, _)| pixel)
+        .unwrap_or_default()
 }
 
 /// The pixels of an area that is given in screen coordinates, clipped to the picture.
 fn pixels(picture: &Picture, area: Area) -> impl Iterator<Item = [u8; 3]> + '_ {
     let whole = picture.area;
     let clip = |from: i16, length: u16, start: i16, limit: u16| {
-        let first = usize::try_from(from.saturating_sub(start)).unwrap_or_default().min(limit.into());
+        let first = usize::try_from(from.saturating_sub(start))
+            .unwrap_or_default()
+            .min(limit.into());
         first..(first + usize::from(length)).min(limit.into())
     };
     let columns = clip(area.x, area.width, whole.x, whole.width);
     let rows = clip(area.y, area.height, whole.y, whole.height);
-    rows.flat_map(move |row| columns.clone().map(move |column| (row * usize::from(whole.width) + column) * 4))
-        .filter_map(|at| picture.bytes.get(at..at + 3)?.try_into().ok())
+    rows.flat_map(move |row| {
+        columns
+            .clone()
+            .map(move |column| (row * usize::from(whole.width) + column) * 4)
+    })
+    .filter_map(|at| picture.bytes.get(at..at + 3)?.try_into().ok())
 }
 
 /// Antialiasing may differ a little between two paintings of the same letter.
 fn differs(one: [u8; 3], other: [u8; 3]) -> bool {
-    one.iter().zip(other).any(|(one, other)| one.abs_diff(other) > 24)
+    one.iter()
+        .zip(other)
+        .any(|(one, other)| one.abs_diff(other) > 24)
 }
 
 #[cfg(test)]
@@ -164,10 +220,21 @@ mod tests {
     #![allow(clippy::float_cmp, reason = "shares of few pixels are exact")]
     use super::{Area, Picture, likeness};
 
-    const ALL: Area = Area { x: 10, y: 20, width: 4, height: 1 };
+    const ALL: Area = Area {
+        x: 10,
+        y: 20,
+        width: 4,
+        height: 1,
+    };
 
     fn picture(greys: [u8; 4]) -> Picture {
-        Picture { area: ALL, bytes: greys.iter().flat_map(|grey| [*grey, *grey, *grey, 0]).collect() }
+        Picture {
+            area: ALL,
+            bytes: greys
+                .iter()
+                .flat_map(|grey| [*grey, *grey, *grey, 0])
+                .collect(),
+        }
     }
 
     #[test]
@@ -176,7 +243,11 @@ mod tests {
         assert_eq!(likeness(&picture([255, 255, 255, 255]), &last, ALL), 0.0);
         assert_eq!(likeness(&picture([255, 255, 0, 255]), &last, ALL), 0.5);
         assert_eq!(likeness(&picture([255, 0, 10, 0]), &last, ALL), 1.0);
-        let right = Area { x: 12, width: 1, ..ALL };
+        let right = Area {
+            x: 12,
+            width: 1,
+            ..ALL
+        };
         assert_eq!(likeness(&picture([255, 255, 0, 255]), &last, right), 1.0);
     }
 }

@@ -18,7 +18,12 @@ use crate::pixels::{Area, Eye};
 const PERSON: &str = "camille.martin";
 /// High enough for twenty rows of either program.
 const SCREEN: (u32, u32) = (1400, 1500);
-const WINDOW: Area = Area { x: 0, y: 0, width: 1360, height: 1460 };
+const WINDOW: Area = Area {
+    x: 0,
+    y: 0,
+    width: 1360,
+    height: 1460,
+};
 /// How long a start is watched; what is on the screen then is its end.
 const WATCHED: Duration = Duration::from_secs(6);
 const PERIOD: Duration = Duration::from_millis(15);
@@ -51,67 +56,120 @@ pub async fn measure(plan: &Plan, shots: Option<&Path>) -> Result<Vec<Row>> {
         peer::program()?;
     }
     tracing::info!("starting a workplace with {} rooms", plan.rooms);
-    let workplace = Workplace::up(Options { rooms: plan.rooms, ..Options::default() }).await?;
+    let workplace = Workplace::up(Options {
+        rooms: plan.rooms,
+        ..Options::default()
+    })
+    .await?;
     let screen = Screen::sized(SCREEN.0, SCREEN.1).await?;
     // The peer first: it sets up encryption for the account when nobody has done it yet, and asks otherwise.
-    let other = match plan.peer {
-        true => Some(prepare_peer(&workplace, &screen).await.context("the peer cannot be prepared")?),
-        false => None,
+    let other = if plan.peer {
+        let peer = prepare_peer(&workplace, &screen).await;
+        Some(peer.context("the peer cannot be prepared")?)
+    } else {
+        None
     };
-    let mut runners = vec![prepare(&workplace, &screen).await.context("ours cannot be prepared")?];
+    let ours = prepare(&workplace, &screen).await;
+    let mut runners = vec![ours.context("ours cannot be prepared")?];
     runners.extend(other);
-    let eye = Eye::on(screen.display())?;
     for run in 0..plan.runs {
         for runner in &mut runners {
-            let mut child = (runner.start)(&runner.home)?;
-            let began = Instant::now();
-            let area = runner.grid.area();
-            let moments = tokio::task::block_in_place(|| eye.watch(area, began, WATCHED, PERIOD))?;
-            if let (0, Some(folder)) = (run, shots) {
-                screen.picture(&folder.join(format!("start-{}.png", runner.name))).await?;
-            }
-            let done = runner.grid.complete(&moments);
-            end(&mut child).await?;
-            let done = done.with_context(|| format!("run {run} of {}", runner.name))?;
-            tracing::info!("{}: {} rooms after {} ms", runner.name, ROWS, done.as_millis());
-            runner.starts.push(done.as_secs_f64());
+            let picture = shots.filter(|_| run == 0);
+            runner
+                .begin(&screen, picture)
+                .await
+                .with_context(|| format!("run {run} of {} was not measured", runner.name))?;
         }
     }
-    let mut rows = Vec::new();
-    let pick = |values: &[f64]| -> (f64, Option<f64>) {
-        (values.first().copied().unwrap_or(f64::NAN), values.get(1).copied())
-    };
-    for (name, share) in [("p50", 0.5), ("p95", 0.95)] {
-        let values: Vec<f64> = runners.iter().map(|runner| percentile(&runner.starts, share)).collect();
-        let (ours, theirs) = pick(&values);
-        let measure = format!("process start to {ROWS} named rooms on screen, {} rooms, warm, {name}", plan.rooms);
-        rows.push(Row::beside(measure, ours, theirs, peer::NAME, "s"));
+    let mut rows = starts(&runners, plan.rooms);
+    rows.extend(rest(&runners, plan.idle).await?);
+    drop(runners);
+    workplace.down().await;
+    Ok(rows)
+}
+
+impl Runner {
+    /// One start, from the moment before the process exists.
+    async fn begin(&mut self, screen: &Screen, shots: Option<&Path>) -> Result<()> {
+        let eye = Eye::on(screen.display())?;
+        let area = self.grid.area();
+        let began = Instant::now();
+        let mut child = (self.start)(&self.home)?;
+        let moments = tokio::task::block_in_place(|| eye.watch(area, began, WATCHED, PERIOD))?;
+        if let Some(folder) = shots {
+            screen
+                .picture(&folder.join(format!("start-{}.png", self.name)))
+                .await?;
+        }
+        end(&mut child).await?;
+        let done = self.grid.complete(&moments)?;
+        tracing::info!("{}: {ROWS} rooms after {} ms", self.name, done.as_millis());
+        self.starts.push(done.as_secs_f64());
+        Ok(())
     }
-    let (mut rss, mut pss, mut idle) = (Vec::new(), Vec::new(), Vec::new());
-    for runner in &runners {
+}
+
+fn starts(runners: &[Runner], rooms: usize) -> Vec<Row> {
+    [("p50", 0.5), ("p95", 0.95)]
+        .into_iter()
+        .map(|(name, share)| {
+            let measure = format!(
+                "process start to {ROWS} named rooms on screen, {rooms} rooms, warm, {name}"
+            );
+            let values: Vec<f64> = runners
+                .iter()
+                .map(|runner| percentile(&runner.starts, share))
+                .collect();
+            side_by_side(measure, &values, "s")
+        })
+        .collect()
+}
+
+/// What each program keeps and does when nothing happens.
+async fn rest(runners: &[Runner], idle: Duration) -> Result<Vec<Row>> {
+    let (mut rss, mut pss, mut busy) = (Vec::new(), Vec::new(), Vec::new());
+    for runner in runners {
         let mut child = (runner.start)(&runner.home)?;
         let process = i32::try_from(child.id())?;
         let memory = settled(process).await?;
         let before = processes::cpu_time(process);
-        tokio::time::sleep(plan.idle).await;
+        tokio::time::sleep(idle).await;
         let spent = processes::cpu_time(process).saturating_sub(before);
         end(&mut child).await?;
-        tracing::info!("{}: {} processes, {:.0} MB", runner.name, memory.processes, megabytes(memory.rss));
+        let processes = memory.processes;
+        tracing::info!(
+            "{}: {processes} processes, {:.0} MB",
+            runner.name,
+            megabytes(memory.rss)
+        );
         rss.push(megabytes(memory.rss));
         pss.push(megabytes(memory.pss));
-        idle.push(spent.as_secs_f64() / plan.idle.as_secs_f64() * 100.0);
+        busy.push(spent.as_secs_f64() / idle.as_secs_f64() * 100.0);
     }
-    for (measure, values, unit) in [
-        ("memory of the whole process tree, settled (RSS, shared pages counted each time)", rss, "MB"),
-        ("memory of the whole process tree, settled (PSS, shared pages counted once)", pss, "MB"),
-        ("idle CPU, window visible, sync open", idle, "% of a core"),
-    ] {
-        let (ours, theirs) = pick(&values);
-        rows.push(Row::beside(measure, ours, theirs, peer::NAME, unit));
-    }
-    drop(runners);
-    workplace.down().await;
-    Ok(rows)
+    let tree = "memory of the whole process tree, settled";
+    Ok(vec![
+        side_by_side(
+            format!("{tree} (RSS, shared pages counted each time)"),
+            &rss,
+            "MB",
+        ),
+        side_by_side(
+            format!("{tree} (PSS, shared pages counted once)"),
+            &pss,
+            "MB",
+        ),
+        side_by_side(
+            "idle CPU, window visible, sync open".to_owned(),
+            &busy,
+            "% of a core",
+        ),
+    ])
+}
+
+/// Ours comes first, then the peer's if there is one.
+fn side_by_side(measure: String, values: &[f64], unit: &'static str) -> Row {
+    let ours = values.first().copied().unwrap_or(f64::NAN);
+    Row::beside(measure, ours, values.get(1).copied(), peer::NAME, unit)
 }
 
 /// Signs in, waits for all rooms, and leaves the window on the conversations, where the next start begins.
@@ -125,10 +183,19 @@ async fn prepare(workplace: &Workplace, screen: &Arc<Screen>) -> Result<Runner> 
     window.see("room-row").await?;
     // The rows stand where they stay only when everything has come: favourites make a group of their own.
     settled(window.process()).await?;
-    let grid = until("twenty named rooms are in the list", PATIENCE, || rows_of(&window)).await?;
+    let grid = until("twenty named rooms are in the list", PATIENCE, || {
+        rows_of(&window)
+    })
+    .await?;
     window.close().await?;
 
-    Ok(Runner { name: "cordee", home, start: ours, grid, starts: Vec::new() })
+    Ok(Runner {
+        name: "cordee",
+        home,
+        start: ours,
+        grid,
+        starts: Vec::new(),
+    })
 }
 
 /// Writes what the window keeps of its size when it is closed, as if somebody had made it that large.
@@ -139,7 +206,10 @@ fn leave_size(home: &Home) -> Result<()> {
         "x": WINDOW.x, "y": WINDOW.y, "prev_x": WINDOW.x, "prev_y": WINDOW.y, "width": WINDOW.width, "height": WINDOW.height,
         "maximized": false, "visible": true, "decorated": true, "fullscreen": false,
     });
-    std::fs::write(folder.join(".window-state.json"), serde_json::json!({ "main": main }).to_string())?;
+    std::fs::write(
+        folder.join(".window-state.json"),
+        serde_json::json!({ "main": main }).to_string(),
+    )?;
     Ok(())
 }
 
@@ -170,15 +240,34 @@ async fn rows_of(window: &Window) -> Result<Option<Grid>> {
 /// nheko asks once to set up encryption; after that it starts into its list.
 async fn prepare_peer(workplace: &Workplace, screen: &Arc<Screen>) -> Result<Runner> {
     let home = Home::new(workplace, screen).await?;
-    peer::sign_in(&home, workplace, workplace.person(PERSON)?, (WINDOW.width, WINDOW.height)).await?;
+    peer::sign_in(
+        &home,
+        workplace,
+        workplace.person(PERSON)?,
+        (WINDOW.width, WINDOW.height),
+    )
+    .await?;
     let (x, y, pitch, width) = PEER_LIST;
-    let rows = (0..i16::try_from(ROWS)?).map(|row| Area { x, y: y + pitch * row, width, height: 20 }).collect();
+    let rows = (0..i16::try_from(ROWS)?)
+        .map(|row| Area {
+            x,
+            y: y + pitch * row,
+            width,
+            height: 20,
+        })
+        .collect();
     let mut child = peer::start(&home)?;
     settled(i32::try_from(child.id())?).await?;
     Eye::on(screen.display())?.click(PEER_ACCEPT.0, PEER_ACCEPT.1)?;
     settled(i32::try_from(child.id())?).await?;
     end(&mut child).await?;
-    Ok(Runner { name: peer::NAME, home, start: peer::start, grid: Grid { rows }, starts: Vec::new() })
+    Ok(Runner {
+        name: peer::NAME,
+        home,
+        start: peer::start,
+        grid: Grid { rows },
+        starts: Vec::new(),
+    })
 }
 
 fn ours(home: &Home) -> Result<Child> {
@@ -198,7 +287,9 @@ pub async fn settled(process: i32) -> Result<processes::Memory> {
     loop {
         let before = processes::cpu_time(process);
         tokio::time::sleep(Duration::from_secs(1)).await;
-        let share = processes::cpu_time(process).saturating_sub(before).as_secs_f64();
+        let share = processes::cpu_time(process)
+            .saturating_sub(before)
+            .as_secs_f64();
         let now = processes::memory(process);
         let same = now.rss.abs_diff(last.rss) * 100 < last.rss;
         calm = if share < CALM && same { calm + 1 } else { 0 };

@@ -12,7 +12,7 @@ use crate::driver::{Driver, free_port};
 use crate::home::Home;
 use crate::wait::{PATIENCE, until};
 
-/// What the Enter key sends (WebDriver §17.4.2).
+/// What the Enter key sends (`WebDriver` §17.4.2).
 const ENTER: &str = "\u{E007}";
 
 pub struct Browser {
@@ -58,30 +58,42 @@ impl Browser {
             },
         });
         let capabilities = capabilities.as_object().cloned().unwrap_or_default();
-        let client = driver.session(capabilities).await.context("Chromium did not open")?;
+        let client = driver
+            .session(capabilities)
+            .await
+            .context("Chromium did not open")?;
         Ok(Self { client, driver })
     }
 
     pub async fn visit(&self, address: &str) -> Result<()> {
         // The address holds one-time values: it is not told when this fails.
-        tokio::time::timeout(PATIENCE, self.client.goto(address)).await.context("the page does not load")??;
+        tokio::time::timeout(PATIENCE, self.client.goto(address))
+            .await
+            .context("the page does not load")??;
         Ok(())
     }
 
     /// Waits for the portal's first page and fills it in.
     pub async fn type_password(&self, person: &Person, password: &str) -> Result<()> {
-        self.type_into("input[name=user]", &person.uid).await.context("the portal's password page")?;
+        self.type_into("input[name=user]", &person.uid)
+            .await
+            .context("the portal's password page")?;
         self.type_into("input[name=password]", password).await
     }
 
     /// Waits for the portal's second page and fills it in.
     pub async fn type_code(&self, code: &str) -> Result<()> {
-        self.type_into("input[name=code]", code).await.context("the portal's code page")
+        self.type_into("input[name=code]", code)
+            .await
+            .context("the portal's code page")
     }
 
     /// Waits until the portal asks for the code.
     pub async fn asks_for_code(&self) -> Result<()> {
-        self.field("input[name=code]").await.map(drop).context("the portal asks for the code")
+        self.field("input[name=code]")
+            .await
+            .map(drop)
+            .context("the portal asks for the code")
     }
 
     /// Presses Enter in the field that was filled in last.
@@ -92,7 +104,12 @@ impl Browser {
     /// Waits until the portal says that it does not let the person in.
     pub async fn refused(&self) -> Result<()> {
         until("the portal refuses", PATIENCE, || async {
-            Ok(self.client.find(Locator::Css(".alert-danger, .message-negative")).await.ok().map(drop))
+            Ok(self
+                .client
+                .find(Locator::Css(".alert-danger, .message-negative"))
+                .await
+                .ok()
+                .map(drop))
         })
         .await
     }
@@ -108,7 +125,12 @@ impl Browser {
     }
 
     /// The whole way: password, code from the person's phone, last page.
-    pub async fn sign_in(&self, workplace: &Workplace, person: &Person, address: &str) -> Result<String> {
+    pub async fn sign_in(
+        &self,
+        workplace: &Workplace,
+        person: &Person,
+        address: &str,
+    ) -> Result<String> {
         let phone = workplace.sms_mark()?;
         self.visit(address).await?;
         self.type_password(person, &person.password).await?;
@@ -121,7 +143,13 @@ impl Browser {
 
     /// The text that the page shows.
     pub async fn text(&self) -> Result<String> {
-        let text = self.client.execute("return document.body ? document.body.innerText : ''", vec![]).await?;
+        let text = self
+            .client
+            .execute(
+                "return document.body ? document.body.innerText : ''",
+                vec![],
+            )
+            .await?;
         Ok(text.as_str().unwrap_or_default().to_owned())
     }
 

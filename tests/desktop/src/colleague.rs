@@ -29,22 +29,35 @@ impl Colleague {
     /// Signs in with the password that the homeserver knows and waits for the first sync.
     pub async fn arrive(workplace: &Workplace, person: &Person) -> Result<Self> {
         network::install_crypto_provider();
-        let folder = tempfile::Builder::new().prefix("cordee-colleague-").tempdir()?;
+        let folder = tempfile::Builder::new()
+            .prefix("cordee-colleague-")
+            .tempdir()?;
         let trust = Trust::from_pem(workplace.authority().as_bytes())?;
         let setup = Setup {
-            store: Store { folder: folder.path().join("chat"), key: [7; 32] },
+            store: Store {
+                folder: folder.path().join("chat"),
+                key: [7; 32],
+            },
             http: Clients::new(&trust)?.matrix(),
             media_base: "media://localhost".to_owned(),
             device_name: "Collègue".to_owned(),
         };
         let homeserver = workplace.homeserver().parse()?;
-        let chat = Chat::sign_in_password(&homeserver, &person.uid, &person.password, setup).boxed().await?;
+        let chat = Chat::sign_in_password(&homeserver, &person.uid, &person.password, setup)
+            .boxed()
+            .await?;
         let (first, diffs) = chat.rooms();
         let rooms = Mirror::follow(&first, diffs);
-        let arrived = Self { chat, rooms, _folder: folder };
+        let arrived = Self {
+            chat,
+            rooms,
+            _folder: folder,
+        };
         let mut status = arrived.chat.status();
         let live = status.wait_for(|status| status.sync == chat::Sync::Live);
-        tokio::time::timeout(PATIENCE, live).await.context("the colleague's client does not sync")??;
+        tokio::time::timeout(PATIENCE, live)
+            .await
+            .context("the colleague's client does not sync")??;
         Ok(arrived)
     }
 
@@ -55,9 +68,17 @@ impl Colleague {
 
     /// Waits until a room of this name is in the list; accepts an invitation to it. Returns its id.
     pub async fn room(&self, name: &str) -> Result<String> {
-        let room = until(&format!("{name} is among the colleague's rooms"), PATIENCE, || async {
-            Ok(self.rooms.list().into_iter().find(|room| room["name"] == name))
-        })
+        let room = until(
+            &format!("{name} is among the colleague's rooms"),
+            PATIENCE,
+            || async {
+                Ok(self
+                    .rooms
+                    .list()
+                    .into_iter()
+                    .find(|room| room["name"] == name))
+            },
+        )
         .await?;
         let id = room["id"].as_str().context("a room without id")?.to_owned();
         if room["invited"] == true {
@@ -72,18 +93,31 @@ impl Colleague {
     }
 
     pub async fn write(&self, room: &str, text: &str) -> Result<()> {
-        let draft = Draft { text: text.to_owned(), reply_to: None, mentions: Vec::new() };
+        let draft = Draft {
+            text: text.to_owned(),
+            reply_to: None,
+            mentions: Vec::new(),
+        };
         Ok(self.chat.send(room, draft).boxed().await?)
     }
 
     /// Opens a conversation and keeps it open.
     pub async fn open(&self, room: &str) -> Result<Conversation> {
         let opened = self.chat.open_timeline(room).boxed().await?;
-        Ok(Conversation { items: Mirror::follow(&opened.items, opened.diffs), id: opened.id, chat: self.chat.clone() })
+        Ok(Conversation {
+            items: Mirror::follow(&opened.items, opened.diffs),
+            id: opened.id,
+            chat: self.chat.clone(),
+        })
     }
 
     /// Answers the first message that has this text, from another task; the answer is `answer`.
-    pub async fn will_answer(&self, room: &str, question: &str, answer: &str) -> Result<JoinHandle<Result<()>>> {
+    pub async fn will_answer(
+        &self,
+        room: &str,
+        question: &str,
+        answer: &str,
+    ) -> Result<JoinHandle<Result<()>>> {
         let conversation = self.open(room).await?;
         let (chat, room) = (self.chat.clone(), room.to_owned());
         let (question, answer) = (question.to_owned(), answer.to_owned());
@@ -92,13 +126,26 @@ impl Colleague {
             let typing = chat.typing(&room, true).boxed().await;
             typing.context("typing could not be told")?;
             chat.typing(&room, false).boxed().await?;
-            chat.send(&room, Draft { text: answer, reply_to: None, mentions: Vec::new() }).boxed().await?;
+            chat.send(
+                &room,
+                Draft {
+                    text: answer,
+                    reply_to: None,
+                    mentions: Vec::new(),
+                },
+            )
+            .boxed()
+            .await?;
             Ok(())
         }))
     }
 
     /// Answers whatever is written there from now on, so that whoever tries the demo is not alone.
-    pub fn keep_answering(&self, room: &str, conversation: Arc<Conversation>) -> impl Future<Output = ()> + use<> {
+    pub fn keep_answering(
+        &self,
+        room: &str,
+        conversation: Arc<Conversation>,
+    ) -> impl Future<Output = ()> + use<> {
         const ANSWERS: [&str; 4] = [
             "Bien reçu, merci !",
             "D’accord, je m’en occupe.",
@@ -114,7 +161,18 @@ impl Colleague {
                 let now = asked(&items.borrow_and_update());
                 if now > heard {
                     let text = answers.next().copied().unwrap_or_default().to_owned();
-                    if let Err(why) = chat.send(&room, Draft { text, reply_to: None, mentions: Vec::new() }).boxed().await {
+                    if let Err(why) = chat
+                        .send(
+                            &room,
+                            Draft {
+                                text,
+                                reply_to: None,
+                                mentions: Vec::new(),
+                            },
+                        )
+                        .boxed()
+                        .await
+                    {
                         tracing::warn!("the colleague cannot answer: {why}");
                     }
                 }
@@ -144,23 +202,47 @@ impl Conversation {
 
     /// The same from the very beginning: pages back first. After a pause a client has only the newest messages.
     pub async fn all_texts(&self) -> Result<Vec<String>> {
-        until("the colleague has read the whole conversation", PATIENCE, || async {
-            Ok(self.chat.timeline_back(self.id).boxed().await?.then_some(()))
-        })
+        until(
+            "the colleague has read the whole conversation",
+            PATIENCE,
+            || async {
+                Ok(self
+                    .chat
+                    .timeline_back(self.id)
+                    .boxed()
+                    .await?
+                    .then_some(()))
+            },
+        )
         .await?;
-        until("the conversation begins with its beginning", PATIENCE, || async {
-            Ok(self.items.list().iter().any(|item| item["kind"] == "start").then_some(()))
-        })
+        until(
+            "the conversation begins with its beginning",
+            PATIENCE,
+            || async {
+                Ok(self
+                    .items
+                    .list()
+                    .iter()
+                    .any(|item| item["kind"] == "start")
+                    .then_some(()))
+            },
+        )
         .await?;
         Ok(self.texts())
     }
 
     /// Waits for a message with exactly this text from somebody else; returns it as the window would get it.
     pub async fn hear(&self, text: &str, patience: Duration) -> Result<Value> {
-        until(&format!("the colleague reads {text:?}"), patience, || async {
-            let heard = self.items.list().into_iter();
-            Ok(heard.into_iter().find(|item| item["mine"] == false && text_of(item).as_deref() == Some(text)))
-        })
+        until(
+            &format!("the colleague reads {text:?}"),
+            patience,
+            || async {
+                let heard = self.items.list().into_iter();
+                Ok(heard
+                    .into_iter()
+                    .find(|item| item["mine"] == false && text_of(item).as_deref() == Some(text)))
+            },
+        )
         .await
     }
 }
@@ -173,7 +255,10 @@ impl Drop for Conversation {
 
 /// How many messages others have written there.
 fn asked(items: &[Value]) -> usize {
-    items.iter().filter(|item| item["mine"] == false && text_of(item).is_some()).count()
+    items
+        .iter()
+        .filter(|item| item["mine"] == false && text_of(item).is_some())
+        .count()
 }
 
 /// The plain text of a message; `None` for everything else.
@@ -210,14 +295,20 @@ impl Mirror {
         S: futures_util::Stream<Item = Vec<D>> + Send + Unpin + 'static,
         D: Send,
     {
-        let first: Vec<Value> = first.iter().filter_map(|one| serde_json::to_value(one).ok()).collect();
+        let first: Vec<Value> = first
+            .iter()
+            .filter_map(|one| serde_json::to_value(one).ok())
+            .collect();
         let (sender, list) = watch::channel(Arc::new(first));
         let task = tokio::spawn(async move {
             while let Some(batch) = diffs.next().await {
                 sender.send_modify(|list| {
                     let list = Arc::make_mut(list);
                     for diff in &batch {
-                        if let Err(why) = serde_json::to_value(diff).map_err(Into::into).and_then(|d| apply(list, d)) {
+                        if let Err(why) = serde_json::to_value(diff)
+                            .map_err(Into::into)
+                            .and_then(|d| apply(list, d))
+                        {
                             tracing::error!("a list cannot be followed: {why:#}");
                         }
                     }
@@ -256,7 +347,9 @@ fn apply(list: &mut Vec<Value>, mut diff: Value) -> Result<()> {
         Some("insert") if index <= list.len() => list.insert(index, value),
         Some("set") if index < list.len() => list[index] = value,
         Some("remove") if index < list.len() => drop(list.remove(index)),
-        Some("truncate") => list.truncate(usize::try_from(diff["length"].as_u64().unwrap_or_default())?),
+        Some("truncate") => list.truncate(usize::try_from(
+            diff["length"].as_u64().unwrap_or_default(),
+        )?),
         _ => bail!("{} does not fit a list of {}", diff["op"], list.len()),
     }
     Ok(())

@@ -15,7 +15,8 @@ use crate::{Browser, Colleague, Home, PATIENCE, Screen, Window, cordee_binary, u
 /// Who sits at the window, and who answers.
 const PERSON: &str = "camille.martin";
 const COLLEAGUE: &str = "amelie.durand";
-const QUESTION: &str = "Bonjour Amélie, la consultation de 14 h est déplacée à 15 h. Cela te convient ?";
+const QUESTION: &str =
+    "Bonjour Amélie, la consultation de 14 h est déplacée à 15 h. Cela te convient ?";
 const ANSWER: &str = "Oui, c’est parfait. Merci de m’avoir prévenue !";
 
 /// How the demo is given.
@@ -40,7 +41,9 @@ async fn give(options: Options) -> Result<()> {
     // Missing things are told before anything takes time.
     let program = cordee_binary()?;
     ensure!(
-        options.headless || std::env::var_os("DISPLAY").is_some() || std::env::var_os("WAYLAND_DISPLAY").is_some(),
+        options.headless
+            || std::env::var_os("DISPLAY").is_some()
+            || std::env::var_os("WAYLAND_DISPLAY").is_some(),
         "There is no screen to open the window on. `--headless --shots DIR` does without."
     );
     tracing::info!("starting the workplace");
@@ -73,13 +76,22 @@ async fn give(options: Options) -> Result<()> {
 }
 
 /// From an address to the signed-in window, through the system browser.
-async fn sign_in(workplace: &Workplace, home: &Home, person: &Person, gallery: &Gallery) -> Result<Window> {
+async fn sign_in(
+    workplace: &Workplace,
+    home: &Home,
+    person: &Person,
+    gallery: &Gallery,
+) -> Result<Window> {
     let screen = home.screen();
     let window = Window::open(home).await?;
     let seen = home.opened().len();
     window.see("sign-in").await?;
-    window.replace_text("address-input", &workplace.address_of(&person.uid)).await?;
-    window.see_text("organisation-name", "Cliniques Saint-Elme").await?;
+    window
+        .replace_text("address-input", &workplace.address_of(&person.uid))
+        .await?;
+    window
+        .see_text("organisation-name", "Cliniques Saint-Elme")
+        .await?;
     gallery.window(&window, "organisation-found").await?;
 
     window.click("continue").await?;
@@ -105,19 +117,28 @@ async fn sign_in(workplace: &Workplace, home: &Home, person: &Person, gallery: &
 
     window.see_within("frame", PATIENCE * 2).await?;
     window.see("today").await?;
-    window.see_attribute("connection-badge", "data-overall", "connected").await?;
+    window
+        .see_attribute("connection-badge", "data-overall", "connected")
+        .await?;
     gallery.window(&window, "today").await?;
     Ok(window)
 }
 
 /// An encrypted conversation with somebody who answers from a client of their own.
-async fn converse(window: &Window, colleague: &Colleague, person: &Person, gallery: &Gallery) -> Result<()> {
+async fn converse(
+    window: &Window,
+    colleague: &Colleague,
+    person: &Person,
+    gallery: &Gallery,
+) -> Result<()> {
     let room = colleague.direct(person).await?;
     window.click("rail-chat").await?;
     window.see("room-row").await?;
     let name = colleague.chat().own_profile().boxed().await.name;
     window.open_room(&name).await?;
-    window.see_attribute("room-encryption", "data-encrypted", "true").await?;
+    window
+        .see_attribute("room-encryption", "data-encrypted", "true")
+        .await?;
     gallery.window(window, "conversation").await?;
 
     let answering = colleague.will_answer(&room, QUESTION, ANSWER).await?;
@@ -128,7 +149,10 @@ async fn converse(window: &Window, colleague: &Colleague, person: &Person, galle
     let mine = window.see_message(QUESTION, "sent").await?;
     answering.await??;
     let theirs = window.see_message(ANSWER, "sent").await?;
-    ensure!(mine.mine && !theirs.mine, "the two messages are shown as written by the wrong people");
+    ensure!(
+        mine.mine && !theirs.mine,
+        "the two messages are shown as written by the wrong people"
+    );
     gallery.window(window, "sent-and-answered").await?;
     Ok(())
 }
@@ -191,11 +215,20 @@ async fn choose(window: &Window, setting: &str, value: &str) -> Result<()> {
         window.see("settings").await?;
     }
     // The radio button itself is only there for screen readers: a person clicks its label.
-    window.click(&format!(r#"[data-testid="{setting}"] label:has([data-value="{value}"])"#)).await
+    window
+        .click(&format!(
+            r#"[data-testid="{setting}"] label:has([data-value="{value}"])"#
+        ))
+        .await
 }
 
 /// Opens the window of the signed-in home on the person's own screen and stays until it is closed.
-async fn stay(program: &std::path::Path, home: &Home, colleague: &Colleague, person: &Person) -> Result<()> {
+async fn stay(
+    program: &std::path::Path,
+    home: &Home,
+    colleague: &Colleague,
+    person: &Person,
+) -> Result<()> {
     let room = colleague.direct(person).await?;
     let conversation = Arc::new(colleague.open(&room).await?);
     let answering = tokio::spawn(colleague.keep_answering(&room, conversation));
@@ -206,7 +239,10 @@ async fn stay(program: &std::path::Path, home: &Home, colleague: &Colleague, per
         .envs(own_screen())
         .stdin(Stdio::null())
         .kill_on_drop(true);
-    tracing::info!("Cordée opens, signed in as {}. Close its window to end the demo.", person.name);
+    tracing::info!(
+        "Cordée opens, signed in as {}. Close its window to end the demo.",
+        person.name
+    );
     let status = command.status().await.context("Cordée does not start")?;
     answering.abort();
     if !status.success() {
@@ -222,8 +258,14 @@ fn own_screen() -> Vec<(&'static str, std::ffi::OsString)> {
         .filter_map(|name| Some((name, std::env::var_os(name)?)))
         .collect();
     // The home has its own run folder, so a Wayland socket is named by its whole path.
-    if let (Some(folder), Some(name)) = (std::env::var_os("XDG_RUNTIME_DIR"), std::env::var_os("WAYLAND_DISPLAY")) {
-        found.push(("WAYLAND_DISPLAY", PathBuf::from(folder).join(name).into_os_string()));
+    if let (Some(folder), Some(name)) = (
+        std::env::var_os("XDG_RUNTIME_DIR"),
+        std::env::var_os("WAYLAND_DISPLAY"),
+    ) {
+        found.push((
+            "WAYLAND_DISPLAY",
+            PathBuf::from(folder).join(name).into_os_string(),
+        ));
         found.push(("GDK_BACKEND", "wayland,x11".into()));
     }
     // Without its own authority file a program looks for the one of the home that it was given.

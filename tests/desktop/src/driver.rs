@@ -1,4 +1,4 @@
-//! A WebDriver server beside a program: `chromedriver` for the browser, `tauri-driver` for Cordée.
+//! A `WebDriver` server beside a program: `chromedriver` for the browser, `tauri-driver` for Cordée.
 
 use std::path::PathBuf;
 use std::process::Command;
@@ -14,7 +14,7 @@ use crate::home::Home;
 use crate::wait;
 
 /// Longest wait for a program to open its first window.
-const OPENING: Duration = Duration::from_secs(60);
+const OPENING: Duration = Duration::from_mins(1);
 
 /// The server; dropping it kills it and what it started.
 pub struct Driver {
@@ -29,11 +29,15 @@ impl Driver {
         let port = *ports.first().context("a driver needs a port")?;
         let log = home.folder().join("run").join(format!("{name}-{port}.log"));
         let crew = Crew::new(home.guard().clone(), log);
-        crew.start(command).with_context(|| format!("cannot start {name}"))?;
+        crew.start(command)
+            .with_context(|| format!("cannot start {name}"))?;
         for &port in ports {
             wait::until(&format!("{name} listens"), wait::PATIENCE, || async {
                 ensure!(crew.ended().is_none(), "{}", crew.last_lines());
-                Ok(tokio::net::TcpStream::connect(("127.0.0.1", port)).await.ok().map(drop))
+                Ok(tokio::net::TcpStream::connect(("127.0.0.1", port))
+                    .await
+                    .ok()
+                    .map(drop))
             })
             .await?;
         }
@@ -47,7 +51,13 @@ impl Driver {
         let address = format!("http://127.0.0.1:{}", self.port);
         tokio::time::timeout(OPENING, opening.connect(&address))
             .await
-            .with_context(|| format!("no window after {} s. {}", OPENING.as_secs(), self.crew.last_lines()))?
+            .with_context(|| {
+                format!(
+                    "no window after {} s. {}",
+                    OPENING.as_secs(),
+                    self.crew.last_lines()
+                )
+            })?
             .with_context(|| format!("the program did not open. {}", self.crew.last_lines()))
     }
 
@@ -59,7 +69,9 @@ impl Driver {
 
 /// A port that nobody listens on right now.
 pub fn free_port() -> Result<u16> {
-    Ok(std::net::TcpListener::bind(("127.0.0.1", 0))?.local_addr()?.port())
+    Ok(std::net::TcpListener::bind(("127.0.0.1", 0))?
+        .local_addr()?
+        .port())
 }
 
 /// `tauri-driver`, which `./x` installs into the cache folder.

@@ -17,9 +17,13 @@ impl Gallery {
     /// Pictures go to this folder; without one nothing is taken.
     pub fn new(folder: Option<PathBuf>) -> Result<Self> {
         if let Some(folder) = &folder {
-            std::fs::create_dir_all(folder).with_context(|| format!("cannot make {}", folder.display()))?;
+            std::fs::create_dir_all(folder)
+                .with_context(|| format!("cannot make {}", folder.display()))?;
         }
-        Ok(Self { folder, next: AtomicUsize::new(1) })
+        Ok(Self {
+            folder,
+            next: AtomicUsize::new(1),
+        })
     }
 
     /// What is in the window. What it shows must have been checked before.
@@ -51,6 +55,8 @@ impl Gallery {
     fn file(&self, name: &str) -> Option<PathBuf> {
         let number = self.next.fetch_add(1, Ordering::Relaxed);
         tracing::info!("seen {number:02}: {name}");
-        self.folder.as_ref().map(|folder| folder.join(format!("{number:02}-{name}.png")))
+        self.folder
+            .as_ref()
+            .map(|folder| folder.join(format!("{number:02}-{name}.png")))
     }
 }

@@ -32,7 +32,10 @@ pub struct Home {
 impl Home {
     /// A new home at this screen, on a computer whose administrator trusts the workplace.
     pub async fn new(workplace: &Workplace, screen: &Arc<Screen>) -> Result<Self> {
-        let folder = tempfile::Builder::new().prefix("cordee-home-").tempdir()?.keep();
+        let folder = tempfile::Builder::new()
+            .prefix("cordee-home-")
+            .tempdir()?
+            .keep();
         Self::at(folder, false, workplace, screen).await
     }
 
@@ -42,21 +45,48 @@ impl Home {
         Self::at(folder.to_owned(), true, workplace, screen).await
     }
 
-    async fn at(folder: PathBuf, keep: bool, workplace: &Workplace, screen: &Arc<Screen>) -> Result<Self> {
+    async fn at(
+        folder: PathBuf,
+        keep: bool,
+        workplace: &Workplace,
+        screen: &Arc<Screen>,
+    ) -> Result<Self> {
         let keep = keep || std::env::var_os("CORDEE_KEEP").is_some();
         let guard = Arc::new(Guard::post(&folder, keep)?);
-        for name in ["bin", "run", "tmp", ".config/cordee", ".local/share", ".cache", ".pki/nssdb", "Downloads"] {
+        for name in [
+            "bin",
+            "run",
+            "tmp",
+            ".config/cordee",
+            ".local/share",
+            ".cache",
+            ".pki/nssdb",
+            "Downloads",
+        ] {
             private_folder(&folder.join(name))?;
         }
-        std::fs::write(folder.join(".config/cordee/policy.json"), workplace.policy_json())?;
+        std::fs::write(
+            folder.join(".config/cordee/policy.json"),
+            workplace.policy_json(),
+        )?;
         executable(&folder.join("bin/xdg-open"), OPENER)?;
         trust_in_browser(&folder.join(".pki/nssdb"), &workplace.authority_file()).await?;
         let bus = Crew::new(guard.clone(), folder.join("run/bus.log"));
         bus.start(bus_daemon(&folder)?)?;
         let socket = folder.join("run/bus");
-        wait::until("the session bus listens", wait::PATIENCE, || async { Ok(socket.exists().then_some(())) }).await?;
+        wait::until("the session bus listens", wait::PATIENCE, || async {
+            Ok(socket.exists().then_some(()))
+        })
+        .await?;
         let keyring = Keyring::new(&folder, &guard);
-        let home = Self { folder, screen: screen.clone(), bus, keyring, guard, language: "fr_FR.UTF-8".to_owned() };
+        let home = Self {
+            folder,
+            screen: screen.clone(),
+            bus,
+            keyring,
+            guard,
+            language: "fr_FR.UTF-8".to_owned(),
+        };
         home.keyring.start(&home).await?;
         Ok(home)
     }
@@ -89,16 +119,24 @@ impl Home {
 
     /// Everything that Cordée logged in this home.
     pub fn log(&self) -> String {
-        let Ok(files) = std::fs::read_dir(self.data().join("logs")) else { return String::new() };
+        let Ok(files) = std::fs::read_dir(self.data().join("logs")) else {
+            return String::new();
+        };
         let mut files: Vec<PathBuf> = files.filter_map(|file| Some(file.ok()?.path())).collect();
         files.sort();
-        files.iter().filter_map(|file| std::fs::read_to_string(file).ok()).collect()
+        files
+            .iter()
+            .filter_map(|file| std::fs::read_to_string(file).ok())
+            .collect()
     }
 
     /// A program of this person: it sees this home and this screen, and nothing else of our environment.
     pub fn program(&self, program: impl AsRef<std::ffi::OsStr>) -> Command {
         let mut command = Command::new(program);
-        command.env_clear().envs(self.environment()).current_dir(&self.folder);
+        command
+            .env_clear()
+            .envs(self.environment())
+            .current_dir(&self.folder);
         command
     }
 
@@ -106,7 +144,11 @@ impl Home {
     pub fn environment(&self) -> Vec<(&'static str, OsString)> {
         let mut environment = self.environment_of_session();
         environment.push(("DISPLAY", self.screen.display().into()));
-        for name in ["WEBKIT_DISABLE_DMABUF_RENDERER", "WEBKIT_DISABLE_COMPOSITING_MODE", "CORDEE_LOG"] {
+        for name in [
+            "WEBKIT_DISABLE_DMABUF_RENDERER",
+            "WEBKIT_DISABLE_COMPOSITING_MODE",
+            "CORDEE_LOG",
+        ] {
             environment.extend(std::env::var_os(name).map(|value| (name, value)));
         }
         environment
@@ -117,7 +159,9 @@ impl Home {
         let here = |name: &str| self.folder.join(name).into_os_string();
         let mut path = here("bin");
         path.push(":");
-        path.push(std::env::var_os("PATH").unwrap_or_else(|| "/usr/local/bin:/usr/bin:/bin".into()));
+        path.push(
+            std::env::var_os("PATH").unwrap_or_else(|| "/usr/local/bin:/usr/bin:/bin".into()),
+        );
         vec![
             ("PATH", path),
             ("HOME", self.folder.clone().into_os_string()),
@@ -126,7 +170,10 @@ impl Home {
             ("XDG_CACHE_HOME", here(".cache")),
             ("XDG_RUNTIME_DIR", here("run")),
             ("TMPDIR", here("tmp")),
-            ("DBUS_SESSION_BUS_ADDRESS", format!("unix:path={}", self.folder.join("run/bus").display()).into()),
+            (
+                "DBUS_SESSION_BUS_ADDRESS",
+                format!("unix:path={}", self.folder.join("run/bus").display()).into(),
+            ),
             ("CORDEE_TEST_OPENED", here("run/opened")),
             ("LANG", self.language.clone().into()),
             ("TZ", "Europe/Paris".into()),
@@ -144,9 +191,11 @@ impl Home {
 
     /// The next address that a program asks the system to open, after `seen` earlier ones.
     pub async fn address_opened(&self, seen: usize) -> Result<String> {
-        wait::until("the system browser is asked to open an address", wait::PATIENCE, || async {
-            Ok(self.opened().get(seen).cloned())
-        })
+        wait::until(
+            "the system browser is asked to open an address",
+            wait::PATIENCE,
+            || async { Ok(self.opened().get(seen).cloned()) },
+        )
         .await
     }
 }
@@ -180,7 +229,10 @@ fn bus_daemon(folder: &Path) -> Result<Command> {
         ),
     )?;
     let mut daemon = command("dbus-daemon");
-    daemon.arg(format!("--config-file={}", file.display())).arg("--nofork").arg("--nopidfile");
+    daemon
+        .arg(format!("--config-file={}", file.display()))
+        .arg("--nofork")
+        .arg("--nopidfile");
     Ok(daemon)
 }
 
@@ -203,8 +255,15 @@ async fn trust_in_browser(database: &Path, authority: &Path) -> Result<()> {
         authority.as_os_str(),
     ];
     for arguments in [&new[..], &add[..]] {
-        let done = certutil(arguments).output().await.context("cannot start certutil (libnss3-tools)")?;
-        ensure!(done.status.success(), "certutil: {}", String::from_utf8_lossy(&done.stderr));
+        let done = certutil(arguments)
+            .output()
+            .await
+            .context("cannot start certutil (libnss3-tools)")?;
+        ensure!(
+            done.status.success(),
+            "certutil: {}",
+            String::from_utf8_lossy(&done.stderr)
+        );
     }
     Ok(())
 }
@@ -221,5 +280,8 @@ fn private_folder(path: &Path) -> Result<()> {
 fn executable(path: &Path, text: &str) -> Result<()> {
     use std::os::unix::fs::PermissionsExt;
     std::fs::write(path, text)?;
-    Ok(std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o755))?)
+    Ok(std::fs::set_permissions(
+        path,
+        std::fs::Permissions::from_mode(0o755),
+    )?)
 }

@@ -32,29 +32,47 @@ impl Keyring {
     pub async fn start(&self, home: &Home) -> Result<()> {
         // The line's end belongs to it: without one the daemon takes the password for missing and stays locked.
         std::fs::write(&self.password, "\n")?;
-        let script = r#"exec gnome-keyring-daemon --foreground --unlock --components=secrets < "$1""#;
-        self.run(home, script).await?;
-        wait::until("the keyring is unlocked", wait::PATIENCE, || async { Ok((!self.locked().await?).then_some(())) })
-            .await
+        let script =
+            r#"exec gnome-keyring-daemon --foreground --unlock --components=secrets < "$1""#;
+        self.run(home, script)?;
+        wait::until("the keyring is unlocked", wait::PATIENCE, || async {
+            Ok((!self.locked().await?).then_some(()))
+        })
+        .await
     }
 
     /// Starts it as it is after a login that did not unlock it.
     pub async fn start_locked(&self, home: &Home) -> Result<()> {
-        self.run(home, "exec gnome-keyring-daemon --foreground --components=secrets").await?;
-        wait::until("the keyring is there", wait::PATIENCE, || async { Ok(self.locked().await?.then_some(())) }).await
+        self.run(
+            home,
+            "exec gnome-keyring-daemon --foreground --components=secrets",
+        )?;
+        wait::until("the keyring is there", wait::PATIENCE, || async {
+            Ok(self.locked().await?.then_some(()))
+        })
+        .await
     }
 
-    async fn run(&self, home: &Home, script: &str) -> Result<()> {
+    fn run(&self, home: &Home, script: &str) -> Result<()> {
         self.stop();
         let mut daemon = command("/bin/sh");
-        daemon.args(["-c", script, "keyring"]).arg(&self.password).env_clear().envs(home.environment_of_session());
+        daemon
+            .args(["-c", script, "keyring"])
+            .arg(&self.password)
+            .env_clear()
+            .envs(home.environment_of_session());
         self.daemon.start(daemon)
     }
 
     /// Locks it, as a person does in the system's keyring program.
     pub async fn lock(&self) -> Result<()> {
         let collection = format!("array:objpath:{COLLECTION}");
-        self.ask("/org/freedesktop/secrets", "org.freedesktop.Secret.Service.Lock", &[&collection]).await?;
+        self.ask(
+            "/org/freedesktop/secrets",
+            "org.freedesktop.Secret.Service.Lock",
+            &[&collection],
+        )
+        .await?;
         ensure!(self.locked().await?, "the keyring did not lock");
         Ok(())
     }
@@ -66,7 +84,9 @@ impl Keyring {
 
     pub async fn locked(&self) -> Result<bool> {
         let get = ["string:org.freedesktop.Secret.Collection", "string:Locked"];
-        let answer = self.ask(COLLECTION, "org.freedesktop.DBus.Properties.Get", &get).await?;
+        let answer = self
+            .ask(COLLECTION, "org.freedesktop.DBus.Properties.Get", &get)
+            .await?;
         Ok(answer.contains("true"))
     }
 
@@ -77,7 +97,11 @@ impl Keyring {
             .output()
             .await
             .context("cannot start dbus-send")?;
-        ensure!(answer.status.success(), "the keyring: {}", String::from_utf8_lossy(&answer.stderr));
+        ensure!(
+            answer.status.success(),
+            "the keyring: {}",
+            String::from_utf8_lossy(&answer.stderr)
+        );
         Ok(String::from_utf8_lossy(&answer.stdout).into_owned())
     }
 }

@@ -35,17 +35,23 @@ pub fn tree(root: i32) -> Vec<i32> {
 
 /// The process below `root` that runs this program.
 pub fn running(root: i32, program: &Path) -> Option<i32> {
-    tree(root).into_iter().find(|pid| std::fs::read_link(format!("/proc/{pid}/exe")).is_ok_and(|exe| exe == program))
+    tree(root)
+        .into_iter()
+        .find(|pid| std::fs::read_link(format!("/proc/{pid}/exe")).is_ok_and(|exe| exe == program))
 }
 
 pub fn memory(root: i32) -> Memory {
     let mut sum = Memory::default();
     for pid in tree(root) {
         // A process that ends meanwhile counts nothing.
-        let Ok(text) = std::fs::read_to_string(format!("/proc/{pid}/smaps_rollup")) else { continue };
+        let Ok(text) = std::fs::read_to_string(format!("/proc/{pid}/smaps_rollup")) else {
+            continue;
+        };
         let of = |name: &str| {
             let line = text.lines().find_map(|line| line.strip_prefix(name));
-            line.and_then(|line| line.split_whitespace().next()?.parse::<u64>().ok()).unwrap_or_default() * 1024
+            line.and_then(|line| line.split_whitespace().next()?.parse::<u64>().ok())
+                .unwrap_or_default()
+                * 1024
         };
         sum.rss += of("Rss:");
         sum.pss += of("Pss:");
@@ -56,13 +62,17 @@ pub fn memory(root: i32) -> Memory {
 
 /// The time that the tree has spent on processors so far, children that have ended and were waited for included.
 pub fn cpu_time(root: i32) -> Duration {
-    let ticks: u64 = tree(root).into_iter().filter_map(|pid| stat(pid).map(|stat| stat.ticks)).sum();
+    let ticks: u64 = tree(root)
+        .into_iter()
+        .filter_map(|pid| stat(pid).map(|stat| stat.ticks))
+        .sum();
     // Linux counts in hundredths of a second for programs whatever its own clock does (proc(5), USER_HZ).
     Duration::from_millis(ticks * 10)
 }
 
 pub fn send(pid: i32, signal: Signal) -> Result<()> {
-    kill(Pid::from_raw(pid), signal).with_context(|| format!("process {pid} cannot be sent {signal}"))
+    kill(Pid::from_raw(pid), signal)
+        .with_context(|| format!("process {pid} cannot be sent {signal}"))
 }
 
 /// True while the process runs; one that ended and waits to be reaped does not.
@@ -77,7 +87,9 @@ struct Stat {
 }
 
 fn all() -> Vec<(i32, Stat)> {
-    let Ok(folders) = std::fs::read_dir("/proc") else { return Vec::new() };
+    let Ok(folders) = std::fs::read_dir("/proc") else {
+        return Vec::new();
+    };
     folders
         .filter_map(|folder| folder.ok()?.file_name().to_str()?.parse().ok())
         .filter_map(|pid| Some((pid, stat(pid)?)))

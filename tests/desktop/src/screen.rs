@@ -25,16 +25,23 @@ impl Screen {
     }
 
     pub async fn sized(width: u32, height: u32) -> Result<Arc<Self>> {
-        let folder = tempfile::Builder::new().prefix("cordee-screen-").tempdir()?.keep();
+        let folder = tempfile::Builder::new()
+            .prefix("cordee-screen-")
+            .tempdir()?
+            .keep();
         let guard = Arc::new(Guard::post(&folder, false)?);
         let log = folder.join("xvfb.log");
         let number = folder.join("display");
         let server = Crew::new(guard.clone(), log.clone());
         // Xvfb chooses a free display by itself and writes its number to the file that is its third stream here.
         let mut xvfb = command("/bin/sh");
-        xvfb.args(["-c", r#"exec Xvfb -displayfd 3 -screen 0 "$2" -nolisten tcp -noreset 3> "$1""#, "xvfb"])
-            .arg(&number)
-            .arg(format!("{width}x{height}x24"));
+        xvfb.args([
+            "-c",
+            r#"exec Xvfb -displayfd 3 -screen 0 "$2" -nolisten tcp -noreset 3> "$1""#,
+            "xvfb",
+        ])
+        .arg(&number)
+        .arg(format!("{width}x{height}x24"));
         server.start(xvfb)?;
         let display = wait::until("Xvfb has chosen a display", wait::PATIENCE, || async {
             ensure!(server.ended().is_none(), "{}", server.last_lines());
@@ -42,7 +49,11 @@ impl Screen {
             Ok(text.strip_suffix('\n').map(|number| format!(":{number}")))
         })
         .await?;
-        Ok(Arc::new(Self { display, server, guard }))
+        Ok(Arc::new(Self {
+            display,
+            server,
+            guard,
+        }))
     }
 
     /// `:99`
@@ -58,7 +69,11 @@ impl Screen {
             .output()
             .await
             .context("cannot start import (ImageMagick)")?;
-        ensure!(shot.status.success(), "import: {}", String::from_utf8_lossy(&shot.stderr));
+        ensure!(
+            shot.status.success(),
+            "import: {}",
+            String::from_utf8_lossy(&shot.stderr)
+        );
         Ok(())
     }
 }

@@ -19,7 +19,9 @@ where
     let mut last;
     loop {
         // A driver whose window hangs never answers: the deadline holds for each look as well.
-        let left = patience.saturating_sub(began.elapsed()).max(Duration::from_secs(1));
+        let left = patience
+            .saturating_sub(began.elapsed())
+            .max(Duration::from_secs(1));
         match tokio::time::timeout(left, look()).await {
             Ok(Ok(Some(found))) => return Ok(found),
             Ok(Ok(None)) => last = None,

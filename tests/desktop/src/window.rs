@@ -1,4 +1,4 @@
-//! Cordée's window, worked by WebDriver: look, click, type, close; and what befalls its process.
+//! Cordée's window, worked by `WebDriver`: look, click, type, close; and what befalls its process.
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -17,7 +17,7 @@ use crate::home::Home;
 use crate::processes;
 use crate::wait::{PATIENCE, until};
 
-/// What the Enter and Escape keys send (WebDriver §17.4.2).
+/// What the Enter and Escape keys send (`WebDriver` §17.4.2).
 pub const ENTER: &str = "\u{E007}";
 pub const ESCAPE: &str = "\u{E00C}";
 pub const CONTROL: &str = "\u{E009}";
@@ -57,18 +57,31 @@ impl Window {
         let (port, native) = (free_port()?, free_port()?);
         let mut command = home.program(tauri_driver()?);
         command
-            .args(["--port", &port.to_string(), "--native-port", &native.to_string()])
+            .args([
+                "--port",
+                &port.to_string(),
+                "--native-port",
+                &native.to_string(),
+            ])
             .args(["--native-driver", "/usr/bin/WebKitWebDriver"])
             .envs(more.iter().copied());
         let driver = Driver::start(home, "tauri-driver", command, &[port, native]).await?;
-        let capabilities = json!({ "browserName": "wry", "tauri:options": { "application": program } });
-        let client = driver.session(capabilities.as_object().cloned().unwrap_or_default()).await?;
+        let capabilities =
+            json!({ "browserName": "wry", "tauri:options": { "application": program } });
+        let client = driver
+            .session(capabilities.as_object().cloned().unwrap_or_default())
+            .await?;
         let process = driver
             .pids()
             .into_iter()
             .find_map(|root| processes::running(root, &program))
             .context("the window has no process")?;
-        let window = Self { client, driver, process, display: home.screen().display().to_owned() };
+        let window = Self {
+            client,
+            driver,
+            process,
+            display: home.screen().display().to_owned(),
+        };
         window.focus().await?;
         Ok(window)
     }
@@ -99,19 +112,29 @@ impl Window {
         let what = format!("{place} is on the screen");
         let seen = until(&what, patience, || async {
             // Nothing comes after this any more.
-            Ok(if self.shows("broken").await? { Some(false) } else { self.shows(place).await?.then_some(true) })
+            Ok(if self.shows("broken").await? {
+                Some(false)
+            } else {
+                self.shows(place).await?.then_some(true)
+            })
         });
         match seen.await {
             Ok(true) => Ok(()),
             Ok(false) if place == "broken" => Ok(()),
-            Ok(false) => Err(self.seen_instead(anyhow!("the window says that it cannot go on, instead of {place}")).await),
+            Ok(false) => Err(self
+                .seen_instead(anyhow!(
+                    "the window says that it cannot go on, instead of {place}"
+                ))
+                .await),
             Err(why) => Err(self.seen_instead(why).await),
         }
     }
 
     /// Leaves a picture of what the window shows instead, in the folder `CORDEE_SHOTS` if that is set.
     async fn seen_instead(&self, why: anyhow::Error) -> anyhow::Error {
-        let Some(folder) = std::env::var_os("CORDEE_SHOTS") else { return why };
+        let Some(folder) = std::env::var_os("CORDEE_SHOTS") else {
+            return why;
+        };
         let file = Path::new(&folder).join(format!("failed-{}.png", self.process));
         match self.picture(&file).await {
             Ok(()) => why.context(format!("see {}", file.display())),
@@ -123,7 +146,12 @@ impl Window {
     pub async fn see_text(&self, place: &str, text: &str) -> Result<()> {
         let what = format!("{place} shows {text:?}");
         let seen = until(&what, PATIENCE, || async {
-            Ok(self.texts(place).await?.iter().any(|shown| shown.contains(text)).then_some(()))
+            Ok(self
+                .texts(place)
+                .await?
+                .iter()
+                .any(|shown| shown.contains(text))
+                .then_some(()))
         });
         match seen.await {
             Ok(()) => Ok(()),
@@ -136,7 +164,10 @@ impl Window {
 
     /// Waits until nothing of this is on the screen.
     pub async fn gone(&self, place: &str) -> Result<()> {
-        until(&format!("{place} is gone"), PATIENCE, || async { Ok((!self.shows(place).await?).then_some(())) }).await
+        until(&format!("{place} is gone"), PATIENCE, || async {
+            Ok((!self.shows(place).await?).then_some(()))
+        })
+        .await
     }
 
     pub async fn shows(&self, place: &str) -> Result<bool> {
@@ -147,8 +178,11 @@ impl Window {
 
     /// The visible texts of everything in this place.
     pub async fn texts(&self, place: &str) -> Result<Vec<String>> {
-        let look = "return [...document.querySelectorAll(arguments[0])].map((one) => one.innerText);";
-        Ok(serde_json::from_value(self.run(look, vec![json!(css(place))]).await?)?)
+        let look =
+            "return [...document.querySelectorAll(arguments[0])].map((one) => one.innerText);";
+        Ok(serde_json::from_value(
+            self.run(look, vec![json!(css(place))]).await?,
+        )?)
     }
 
     pub async fn count(&self, place: &str) -> Result<usize> {
@@ -157,16 +191,21 @@ impl Window {
 
     /// An attribute of the first thing in this place.
     pub async fn attribute(&self, place: &str, name: &str) -> Result<Option<String>> {
-        let look = "return document.querySelector(arguments[0])?.getAttribute(arguments[1]) ?? null;";
+        let look =
+            "return document.querySelector(arguments[0])?.getAttribute(arguments[1]) ?? null;";
         let value = self.run(look, vec![json!(css(place)), json!(name)]).await?;
         Ok(value.as_str().map(str::to_owned))
     }
 
     /// Waits until the attribute has this value.
     pub async fn see_attribute(&self, place: &str, name: &str, value: &str) -> Result<()> {
-        until(&format!("{name} of {place} is {value}"), PATIENCE, || async {
-            Ok((self.attribute(place, name).await?.as_deref() == Some(value)).then_some(()))
-        })
+        until(
+            &format!("{name} of {place} is {value}"),
+            PATIENCE,
+            || async {
+                Ok((self.attribute(place, name).await?.as_deref() == Some(value)).then_some(()))
+            },
+        )
         .await
     }
 
@@ -183,11 +222,18 @@ impl Window {
         self.see_message_within(text, sending, PATIENCE).await
     }
 
-    pub async fn see_message_within(&self, text: &str, sending: &str, patience: Duration) -> Result<Shown> {
+    pub async fn see_message_within(
+        &self,
+        text: &str,
+        sending: &str,
+        patience: Duration,
+    ) -> Result<Shown> {
         let what = format!("the message {text:?} is shown as {sending}");
         let seen = until(&what, patience, || async {
             let messages = self.messages().await?;
-            Ok(messages.into_iter().find(|message| message.text.trim() == text && message.sending == sending))
+            Ok(messages
+                .into_iter()
+                .find(|message| message.text.trim() == text && message.sending == sending))
         });
         match seen.await {
             Ok(message) => Ok(message),
@@ -235,14 +281,17 @@ impl Window {
     /// Waits until what has just changed is painted and nothing moves any more.
     pub async fn settle(&self) -> Result<()> {
         until("the window is still", PATIENCE, || async {
-            let moving = "return document.getAnimations().filter((one) => one.playState === 'running'
+            let moving =
+                "return document.getAnimations().filter((one) => one.playState === 'running'
                 && one.effect?.getComputedTiming().iterations !== Infinity).length
                 + [...document.images].filter((one) => !one.complete).length;";
             Ok((self.run(moving, vec![]).await? == json!(0)).then_some(()))
         })
         .await?;
         let painted = "const done = arguments[0]; requestAnimationFrame(() => requestAnimationFrame(() => done(0)));";
-        self.run_until_done(painted, vec![], PATIENCE).await.map(drop)
+        self.run_until_done(painted, vec![], PATIENCE)
+            .await
+            .map(drop)
     }
 
     /// Opens a conversation by its name, as a person does: in the list, or by the search above it.
@@ -289,7 +338,9 @@ impl Window {
 
     /// Signs in through the system browser with password and code.
     pub async fn sign_in(&self, home: &Home, workplace: &Workplace, person: &Person) -> Result<()> {
-        let address = self.ask_to_sign_in(home, &workplace.address_of(&person.uid)).await?;
+        let address = self
+            .ask_to_sign_in(home, &workplace.address_of(&person.uid))
+            .await?;
         let browser = Browser::open(home).await?;
         browser.sign_in(workplace, person, &address).await?;
         browser.close().await?;
@@ -297,10 +348,22 @@ impl Window {
     }
 
     /// The same with HTTP alone instead of a browser's window: for tests of what comes afterwards.
-    pub async fn sign_in_quickly(&self, home: &Home, workplace: &Workplace, person: &Person) -> Result<()> {
-        let address = self.ask_to_sign_in(home, &workplace.address_of(&person.uid)).await?;
-        let gestures = Gestures { follow_loopback: true, ..Gestures::default() };
-        workplace.sign_in_with(&address, &person.uid, &gestures).await?;
+    pub async fn sign_in_quickly(
+        &self,
+        home: &Home,
+        workplace: &Workplace,
+        person: &Person,
+    ) -> Result<()> {
+        let address = self
+            .ask_to_sign_in(home, &workplace.address_of(&person.uid))
+            .await?;
+        let gestures = Gestures {
+            follow_loopback: true,
+            ..Gestures::default()
+        };
+        workplace
+            .sign_in_with(&address, &person.uid, &gestures)
+            .await?;
         self.see_within("frame", PATIENCE * 2).await
     }
 
@@ -310,7 +373,12 @@ impl Window {
     }
 
     /// Runs a script that calls its last argument when it is done.
-    pub async fn run_until_done(&self, script: &str, arguments: Vec<Value>, patience: Duration) -> Result<Value> {
+    pub async fn run_until_done(
+        &self,
+        script: &str,
+        arguments: Vec<Value>,
+        patience: Duration,
+    ) -> Result<Value> {
         self.client.update_timeouts(timeouts(patience)).await?;
         Ok(self.client.execute_async(script, arguments).await?)
     }
@@ -324,7 +392,12 @@ impl Window {
 
     /// Closes the window and waits until the program has ended.
     pub async fn close(self) -> Result<()> {
-        let Self { client, driver, process, .. } = self;
+        let Self {
+            client,
+            driver,
+            process,
+            ..
+        } = self;
         // The program may be gone before it has answered.
         let _ = tokio::time::timeout(GOODBYE, client.close()).await;
         let ended = until("the program has ended", GOODBYE, || async {
@@ -338,7 +411,10 @@ impl Window {
     /// `kill -9`: the program has no time for anything.
     pub async fn kill(self) -> Result<()> {
         processes::send(self.process, Signal::SIGKILL)?;
-        until("the program has ended", GOODBYE, || async { Ok((!processes::alive(self.process)).then_some(())) }).await
+        until("the program has ended", GOODBYE, || async {
+            Ok((!processes::alive(self.process)).then_some(()))
+        })
+        .await
     }
 
     /// The computer goes to sleep: the program and its helpers get no time at all.
@@ -361,7 +437,8 @@ impl Window {
     fn signal_all(&self, signal: Signal) -> Result<()> {
         let all = processes::tree(self.process);
         ensure!(!all.is_empty(), "the program is not running");
-        all.into_iter().try_for_each(|pid| processes::send(pid, signal))
+        all.into_iter()
+            .try_for_each(|pid| processes::send(pid, signal))
     }
 
     async fn element(&self, place: &str) -> Result<Element> {
@@ -372,7 +449,8 @@ impl Window {
 /// The program under test: `CORDEE_BIN`, or what Cargo built beside us.
 pub fn cordee_binary() -> Result<PathBuf> {
     if let Some(set) = std::env::var_os("CORDEE_BIN") {
-        return std::fs::canonicalize(&set).with_context(|| format!("CORDEE_BIN: {}", set.display()));
+        return std::fs::canonicalize(&set)
+            .with_context(|| format!("CORDEE_BIN: {}", set.display()));
     }
     let me = std::env::current_exe()?;
     for folder in me.ancestors().skip(1).take(2) {
@@ -381,12 +459,21 @@ pub fn cordee_binary() -> Result<PathBuf> {
             return Ok(std::fs::canonicalize(program)?);
         }
     }
-    bail!("there is no program `cordee` beside {}: build it with `cargo build -p cordee`", me.display())
+    bail!(
+        "there is no program `cordee` beside {}: build it with `cargo build -p cordee`",
+        me.display()
+    )
 }
 
 fn css(place: &str) -> String {
-    let is_id = place.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-');
-    if is_id { format!(r#"[data-testid="{place}"]"#) } else { place.to_owned() }
+    let is_id = place
+        .bytes()
+        .all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-');
+    if is_id {
+        format!(r#"[data-testid="{place}"]"#)
+    } else {
+        place.to_owned()
+    }
 }
 
 fn timeouts(script: Duration) -> fantoccini::wd::TimeoutConfiguration {

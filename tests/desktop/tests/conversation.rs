@@ -14,10 +14,16 @@ use stage::Stage;
 async fn a_message_is_answered_by_a_colleague_and_the_server_can_read_neither() -> Result<()> {
     let stage = Stage::of("camille.martin").await?;
     let window = stage.signed_in().await?;
-    let (colleague, room) = stage.talk_with(&window, "amelie.durand", "Garde du week-end").await?;
-    let answering = colleague.will_answer(&room, "Qui prend la garde samedi ?", "Moi, comme prévu.").await?;
+    let (colleague, room) = stage
+        .talk_with(&window, "amelie.durand", "Garde du week-end")
+        .await?;
+    let answering = colleague
+        .will_answer(&room, "Qui prend la garde samedi ?", "Moi, comme prévu.")
+        .await?;
     window.write("Qui prend la garde samedi ?").await?;
-    let mine = window.see_message("Qui prend la garde samedi ?", "sent").await?;
+    let mine = window
+        .see_message("Qui prend la garde samedi ?", "sent")
+        .await?;
     answering.await??;
     let theirs = window.see_message("Moi, comme prévu.", "sent").await?;
     assert!(mine.mine && !theirs.mine);
@@ -32,7 +38,9 @@ async fn a_message_is_answered_by_a_colleague_and_the_server_can_read_neither() 
 async fn a_message_is_shown_as_sending_until_the_server_has_it() -> Result<()> {
     let stage = Stage::of("nora.benali").await?;
     let window = stage.signed_in().await?;
-    let (colleague, _room) = stage.talk_with(&window, "thomas.girard", "Planning du bloc").await?;
+    let (colleague, _room) = stage
+        .talk_with(&window, "thomas.girard", "Planning du bloc")
+        .await?;
     // One message first, so that the keys are exchanged while the server still answers.
     window.write("Bonjour").await?;
     window.see_message("Bonjour", "sent").await?;
@@ -44,7 +52,10 @@ async fn a_message_is_shown_as_sending_until_the_server_has_it() -> Result<()> {
     };
     let shown = shown.await;
     signal(&server, Signal::SIGCONT)?;
-    assert!(shown?.event.is_empty(), "a message that only we know has no event id");
+    assert!(
+        shown?.event.is_empty(),
+        "a message that only we know has no event id"
+    );
     let sent = window.see_message("Le bloc 2 est libre", "sent").await?;
     assert!(!sent.event.is_empty());
     colleague.leave().await;
@@ -55,10 +66,14 @@ async fn a_message_is_shown_as_sending_until_the_server_has_it() -> Result<()> {
 async fn a_second_device_reads_old_messages_after_the_recovery_key_is_typed() -> Result<()> {
     let stage = Stage::of("hugo.lambert").await?;
     let first = stage.signed_in().await?;
-    let (colleague, room) = stage.talk_with(&first, "ines.morel", "Transmissions").await?;
+    let (colleague, room) = stage
+        .talk_with(&first, "ines.morel", "Transmissions")
+        .await?;
     let conversation = colleague.open(&room).await?;
     first.write("Chambre 12 : perfusion changée à 8 h").await?;
-    conversation.hear("Chambre 12 : perfusion changée à 8 h", PATIENCE).await?;
+    conversation
+        .hear("Chambre 12 : perfusion changée à 8 h", PATIENCE)
+        .await?;
     colleague.write(&room, "Noté pour la 12").await?;
     first.see_message("Noté pour la 12", "sent").await?;
     let key = make_recovery_key(&first).await?;
@@ -67,11 +82,21 @@ async fn a_second_device_reads_old_messages_after_the_recovery_key_is_typed() ->
     // Another computer of the same person.
     let other = desktop::Home::new(stage.workplace, &stage.screen).await?;
     let second = Window::open(&other).await?;
-    second.sign_in_quickly(&other, stage.workplace, stage.person).await?;
+    second
+        .sign_in_quickly(&other, stage.workplace, stage.person)
+        .await?;
     second.open_room("Transmissions").await?;
     second.see("message").await?;
-    let before: Vec<String> = second.messages().await?.into_iter().map(|message| message.text).collect();
-    assert!(!before.iter().any(|text| text.contains("Noté pour la 12")), "a new device can read without the key");
+    let before: Vec<String> = second
+        .messages()
+        .await?
+        .into_iter()
+        .map(|message| message.text)
+        .collect();
+    assert!(
+        !before.iter().any(|text| text.contains("Noté pour la 12")),
+        "a new device can read without the key"
+    );
 
     second.click("rail-today").await?;
     second.click("recovery-open").await?;
@@ -81,7 +106,9 @@ async fn a_second_device_reads_old_messages_after_the_recovery_key_is_typed() ->
     second.press(desktop::ESCAPE).await?;
     second.open_room("Transmissions").await?;
     second.see_message("Noté pour la 12", "sent").await?;
-    second.see_message("Chambre 12 : perfusion changée à 8 h", "sent").await?;
+    second
+        .see_message("Chambre 12 : perfusion changée à 8 h", "sent")
+        .await?;
     colleague.leave().await;
     second.close().await
 }

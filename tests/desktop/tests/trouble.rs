@@ -22,7 +22,9 @@ const SLEEP: Duration = Duration::from_secs(20);
 async fn messages_written_offline_wait_survive_a_restart_and_arrive_once_in_order() -> Result<()> {
     let stage = Stage::of("camille.martin").await?;
     let window = stage.signed_in().await?;
-    let (colleague, room) = stage.talk_with(&window, "amelie.durand", "Hors ligne").await?;
+    let (colleague, room) = stage
+        .talk_with(&window, "amelie.durand", "Hors ligne")
+        .await?;
     let conversation = colleague.open(&room).await?;
     window.write("Avant la panne").await?;
     conversation.hear("Avant la panne", PATIENCE).await?;
@@ -55,7 +57,8 @@ async fn messages_written_offline_wait_survive_a_restart_and_arrive_once_in_orde
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_kill_of_the_program_while_it_sends_forty_messages_loses_and_doubles_none() -> Result<()> {
+async fn a_kill_of_the_program_while_it_sends_forty_messages_loses_and_doubles_none() -> Result<()>
+{
     let stage = Stage::of("hugo.lambert").await?;
     let window = stage.signed_in().await?;
     let (colleague, room) = stage.talk_with(&window, "ines.morel", "Quarante").await?;
@@ -70,7 +73,12 @@ async fn a_kill_of_the_program_while_it_sends_forty_messages_loses_and_doubles_n
     // Everything that the window shows is in the queue on disk; some of it has left.
     let last = texts.last().map(String::as_str).unwrap_or_default();
     until("the last message is shown", PATIENCE, || async {
-        Ok(window.messages().await?.iter().any(|message| message.text.trim() == last).then_some(()))
+        Ok(window
+            .messages()
+            .await?
+            .iter()
+            .any(|message| message.text.trim() == last)
+            .then_some(()))
     })
     .await?;
     window.kill().await?;
@@ -85,10 +93,13 @@ async fn a_kill_of_the_program_while_it_sends_forty_messages_loses_and_doubles_n
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_kill_of_the_server_in_the_middle_of_forty_messages_loses_and_doubles_none() -> Result<()> {
+async fn a_kill_of_the_server_in_the_middle_of_forty_messages_loses_and_doubles_none() -> Result<()>
+{
     let stage = Stage::of("nora.benali").await?;
     let window = stage.signed_in().await?;
-    let (colleague, room) = stage.talk_with(&window, "thomas.girard", "Serveur tombé").await?;
+    let (colleague, room) = stage
+        .talk_with(&window, "thomas.girard", "Serveur tombé")
+        .await?;
     let conversation = colleague.open(&room).await?;
     window.write("Premier").await?;
     conversation.hear("Premier", PATIENCE).await?;
@@ -113,7 +124,9 @@ async fn a_kill_of_the_server_in_the_middle_of_forty_messages_loses_and_doubles_
 async fn without_a_network_the_badge_says_so_and_recovers_by_itself() -> Result<()> {
     let stage = Stage::of("pauline.robert").await?;
     let window = stage.signed_in().await?;
-    window.see_attribute("connection-badge", "data-overall", "connected").await?;
+    window
+        .see_attribute("connection-badge", "data-overall", "connected")
+        .await?;
     stage.workplace.stop("front").await?;
     let changed = until("the badge no longer says connected", PATIENCE, || async {
         let overall = window.attribute("connection-badge", "data-overall").await?;
@@ -140,7 +153,9 @@ async fn after_the_computer_slept_messages_flow_again_both_ways() -> Result<()> 
     conversation.hear("Bonne nuit", PATIENCE).await?;
     window.sleep()?;
     colleague.write(&room, "Tu dors ?").await?;
-    let sleep = std::env::var("CORDEE_SLEEP").ok().and_then(|text| text.parse().ok());
+    let sleep = std::env::var("CORDEE_SLEEP")
+        .ok()
+        .and_then(|text| text.parse().ok());
     tokio::time::sleep(sleep.map_or(SLEEP, Duration::from_secs)).await;
     window.wake()?;
     window.see_message("Tu dors ?", "sent").await?;
@@ -176,24 +191,40 @@ async fn ctrl_c_and_kill_leave_no_process_behind() -> Result<()> {
     let all = desktop::processes::tree(window.process());
     assert!(all.len() > 1, "the webview has processes of its own");
     desktop::processes::send(window.process(), Signal::SIGTERM)?;
-    until("the program and its helpers have ended", PATIENCE, || async {
-        Ok(all.iter().all(|&pid| !desktop::processes::alive(pid)).then_some(()))
-    })
+    until(
+        "the program and its helpers have ended",
+        PATIENCE,
+        || async {
+            Ok(all
+                .iter()
+                .all(|&pid| !desktop::processes::alive(pid))
+                .then_some(()))
+        },
+    )
     .await
 }
 
 fn numbered(text: &str, count: usize) -> Vec<String> {
-    (1..=count).map(|number| format!("{text} {number}")).collect()
+    (1..=count)
+        .map(|number| format!("{text} {number}"))
+        .collect()
 }
 
 /// What the colleague has read that begins like this, in order.
 async fn heard(conversation: &Conversation, beginning: &str) -> Result<Vec<String>> {
-    Ok(conversation.all_texts().await?.into_iter().filter(|text| text.starts_with(beginning)).collect())
+    Ok(conversation
+        .all_texts()
+        .await?
+        .into_iter()
+        .filter(|text| text.starts_with(beginning))
+        .collect())
 }
 
 /// Writes nonsense into the middle of the room and message databases, as a failing disk would.
 fn damage(folder: &std::path::Path) -> usize {
-    let Ok(entries) = std::fs::read_dir(folder) else { return 0 };
+    let Ok(entries) = std::fs::read_dir(folder) else {
+        return 0;
+    };
     let mut count = 0;
     for entry in entries.filter_map(Result::ok) {
         let path = entry.path();
@@ -201,7 +232,9 @@ fn damage(folder: &std::path::Path) -> usize {
         if path.is_dir() {
             count += damage(&path);
         } else if name.contains("matrix-sdk-state") || name.contains("matrix-sdk-event-cache") {
-            let length = std::fs::metadata(&path).map(|file| file.len()).unwrap_or_default();
+            let length = std::fs::metadata(&path)
+                .map(|file| file.len())
+                .unwrap_or_default();
             let nonsense = vec![0xA5; usize::try_from(length).unwrap_or_default()];
             if std::fs::write(&path, nonsense).is_ok() {
                 count += 1;
