@@ -184,7 +184,8 @@ fn background(picture: &Picture, area: Area) -> [u8; 3] {
     }
     counts
         .into_iter()
-        .max_by_key(|(_, count)| *count)
+        // Of two colours with as many pixels the lighter one, so that the answer is always the same.
+        .max_by_key(|(pixel, count)| (*count, *pixel))
         .map(|(pixel, _)| pixel)
         .unwrap_or_default()
 }
