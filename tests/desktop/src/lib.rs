@@ -19,7 +19,7 @@
 //! let screen = Screen::start().await?;
 //! let home = Home::new(&workplace, &screen).await?;
 //! let window = Window::open(&home).await?;
-//! window.sign_in(&workplace, workplace.person("camille.martin")?).await?;
+//! window.sign_in(&home, &workplace, workplace.person("camille.martin")?).await?;
 //! window.see("today").await?;
 //! # Ok(()) }
 //! ```
