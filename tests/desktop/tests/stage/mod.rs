@@ -29,6 +29,12 @@ impl Stage {
         let workplace = WORKPLACE
             .get_or_try_init(|| Workplace::up(Options::default()))
             .await?;
+        // A test that failed may have left a server stopped.
+        for service in ["front", "synapse"] {
+            if workplace.pids(service)?.is_empty() {
+                workplace.start(service).await?;
+            }
+        }
         let screen = Screen::start().await?;
         let home = Home::new(workplace, &screen).await?;
         Ok(Self {
