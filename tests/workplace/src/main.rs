@@ -63,6 +63,8 @@ struct Up {
 
 fn main() -> ExitCode {
     tracing_subscriber::fmt()
+        // Other crates tell of keys and addresses; nobody needs them here.
+        .with_env_filter("error,x=info,bench=info,desktop=info,workplace=info")
         .with_writer(std::io::stderr)
         .with_target(false)
         .without_time()
