@@ -243,10 +243,18 @@ impl Window {
 
     // ---- doing
 
+    /// Clicks what is there. A row of a list that is still being sorted can slip away under WebDriver's pointer, which
+    /// moves and presses in two steps: what it misses is brought into view and clicked in one.
     pub async fn click(&self, place: &str) -> Result<()> {
+        const IN_ONE_STEP: &str = "const e = document.querySelector(arguments[0]); if (!e) return false; \
+            e.scrollIntoView({ block: 'center' }); e.click(); return true;";
         until(&format!("{place} can be clicked"), PATIENCE, || async {
-            self.element(place).await?.click().await?;
-            Ok(Some(()))
+            let element = self.element(place).await?;
+            if element.click().await.is_ok() {
+                return Ok(Some(()));
+            }
+            let done = self.run(IN_ONE_STEP, vec![css(place).into()]).await?;
+            Ok((done == Value::Bool(true)).then_some(()))
         })
         .await
     }
