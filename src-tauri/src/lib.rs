@@ -91,6 +91,7 @@ pub fn run(link: Option<String>) -> ExitCode {
     };
     let restoring = Arc::clone(&office);
     runtime.spawn(async move { Office::restore(&restoring).await });
+    runtime.spawn(Office::keep_chat_alive(Arc::clone(&office)));
 
     let app = build(startup, folders, preferences, Arc::clone(&office), link);
     let app = match app {

@@ -33,6 +33,7 @@ impl Shared {
     /// Sends files, each as one message, in this order. Nothing is sent when one of them cannot be.
     pub(crate) async fn send_files(&self, room: &str, paths: &[PathBuf]) -> Result<(), ChatError> {
         let room = self.room(room)?;
+        self.space.enough()?;
         let max = self.max_upload().await;
         let paths = paths.get(..AT_ONCE).unwrap_or(paths);
         for path in paths {
@@ -57,6 +58,7 @@ impl Shared {
         bytes: Vec<u8>,
     ) -> Result<(), ChatError> {
         let room = self.room(room)?;
+        self.space.enough()?;
         let max = self.max_upload().await;
         if bytes.len() as u64 > max {
             return Err(ChatError::TooLarge { max });

@@ -16,7 +16,8 @@ use crate::error::ChatError;
 use crate::media::Registry;
 use crate::rooms::RoomList;
 use crate::session::{self, SavedSession, Setup};
-use crate::store::Held;
+use crate::space::Space;
+use crate::store::{Found, Held};
 use crate::text::names;
 use crate::timeline::Timelines;
 use crate::view::{ChatStatus, Notice, Person, Recovery, Sync, Typing, now};
@@ -61,6 +62,9 @@ pub(crate) struct Shared {
     pub notices: broadcast::Sender<Notice>,
     /// "Try now": the network changed or the machine woke up.
     pub nudge: Notify,
+    /// A task of the SDK died: what is shown may no longer follow the server.
+    pub broken: watch::Sender<bool>,
+    pub space: Space,
     pub tasks: TaskTracker,
     pub end: CancellationToken,
     held: Mutex<Option<Held>>,
@@ -91,7 +95,7 @@ impl Chat {
         client: Client,
         held: Held,
         setup: Setup,
-        reset: bool,
+        found: Found,
     ) -> Result<Self, ChatError> {
         let own = client.user_id().ok_or(ChatError::NotSignedIn)?.to_owned();
         client.send_queue().enable_upload_progress(true);
@@ -102,7 +106,7 @@ impl Chat {
             .map_err(|error| {
                 ChatError::of(&error, ChatError::Other("the sync cannot be prepared"))
             })?;
-        if reset {
+        if found != Found::Whole {
             // The place in the server's list of changes outlived what it was a place in.
             sync.expire_sessions().await;
         }
@@ -124,7 +128,7 @@ impl Chat {
                 recovery: Recovery::Unknown,
                 verified: false,
                 queued: 0,
-                store_reset: reset,
+                store_reset: found == Found::Damaged,
             }),
             session: watch::Sender::new(SavedSession {
                 json,
@@ -133,6 +137,8 @@ impl Chat {
             typing: watch::Sender::new(Typing::default()),
             notices: broadcast::Sender::new(NOTICES),
             nudge: Notify::new(),
+            broken: watch::Sender::new(false),
+            space: Space::of(setup.store.folder.clone()),
             tasks: TaskTracker::new(),
             end: end.clone(),
             held: Mutex::new(Some(held)),
@@ -144,6 +150,8 @@ impl Chat {
         shared.rooms.fill(&shared).await?;
         shared.spawn(crate::rooms::follow(shared.clone()));
         shared.spawn(crate::sync::keep(shared.clone()));
+        shared.spawn(crate::sync::watch_sdk(shared.clone()));
+        shared.spawn(crate::space::watch(shared.clone()));
         shared.spawn(crate::sync::watch_queue(shared.clone()));
         shared.spawn(crate::sync::watch_session(shared.clone()));
         shared.spawn(crate::encryption::watch(shared.clone()));
@@ -177,6 +185,12 @@ impl Chat {
 
     pub fn status(&self) -> watch::Receiver<ChatStatus> {
         self.shared.status.subscribe()
+    }
+
+    /// True when a part of chat died and nothing is followed any more: close it and restore it. Nothing is lost, the
+    /// messages are fetched again.
+    pub fn broken(&self) -> watch::Receiver<bool> {
+        self.shared.broken.subscribe()
     }
 
     /// Who is writing in the room that was opened last.

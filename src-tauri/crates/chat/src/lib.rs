@@ -38,6 +38,7 @@
 //! - At rest everything is encrypted with the key given. A damaged database is moved aside, never deleted.
 //! - Text, names and files of others are bounded and harmless when they leave this crate ([`text`]).
 //! - Logs hold no text, names, addresses, tokens or file names.
+//! - A task of the SDK that dies, or a disk that fills, is said, and no message is missing afterwards ([`Chat::broken`]).
 //! - Every task ends with [`Chat::close`] or with the last [`Chat`].
 
 #![recursion_limit = "512"]
@@ -55,6 +56,7 @@ mod people;
 mod rooms;
 mod send;
 mod session;
+mod space;
 mod store;
 mod sync;
 pub mod text;

@@ -28,6 +28,7 @@ impl Shared {
     /// Puts a message into the queue. When this returns it is safe on disk.
     pub(crate) async fn send(&self, room: &str, draft: &Draft) -> Result<(), ChatError> {
         let room = self.room(room)?;
+        self.space.enough()?;
         let content = content(draft)?;
         let content = match reply_to(draft)? {
             Some(event_id) => answering(&room, content, event_id).await,
@@ -49,6 +50,7 @@ impl Shared {
         text: &str,
     ) -> Result<(), ChatError> {
         let room = self.room(room)?;
+        self.space.enough()?;
         let event_id = <&EventId>::try_from(event_id)
             .map_err(|_| ChatError::Other("an event id is malformed"))?;
         let draft = Draft {
@@ -72,6 +74,7 @@ impl Shared {
     /// Takes a message back.
     pub(crate) async fn redact(&self, room: &str, event_id: &str) -> Result<(), ChatError> {
         let room = self.room(room)?;
+        self.space.enough()?;
         let event_id =
             EventId::parse(event_id).map_err(|_| ChatError::Other("an event id is malformed"))?;
         room.send_queue()

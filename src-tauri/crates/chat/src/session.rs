@@ -14,7 +14,7 @@ use url::Url;
 
 use crate::chat::Chat;
 use crate::error::ChatError;
-use crate::store::{Held, OpenStore, Store};
+use crate::store::{Found, Held, OpenStore, Store};
 
 /// Longest wait for the first answer of a server before the store is touched.
 const FIRST_ANSWER: Duration = Duration::from_secs(10);
@@ -78,17 +78,17 @@ pub(crate) async fn restore(session_json: &str, setup: Setup) -> Result<Chat, Ch
         // unreadable for everybody else.
         return Err(ChatError::StoreCorrupt);
     }
-    let mut reset = false;
+    let mut found = Found::Whole;
     loop {
         let opened = setup.store.open().await?;
-        reset |= opened.reset;
+        found = found.max(opened.found);
         let (client, held) = client_on(&saved.homeserver, &setup, opened).await?;
         match client
             .matrix_auth()
             .restore_session(saved.session.clone(), RoomLoadSettings::default())
             .await
         {
-            Ok(()) => return Chat::assemble(client, held, setup, reset).await,
+            Ok(()) => return Chat::assemble(client, held, setup, found).await,
             Err(error) => {
                 let keys = is_about_keys(&error);
                 let cause = ChatError::of(&error, ChatError::StoreCorrupt);
@@ -99,12 +99,12 @@ pub(crate) async fn restore(session_json: &str, setup: Setup) -> Result<Chat, Ch
                 if !matches!(cause, ChatError::StoreCorrupt) {
                     return Err(cause);
                 }
-                if keys || reset {
+                if keys || found == Found::Damaged {
                     setup.store.set_aside_whole();
                     return Err(ChatError::StoreCorrupt);
                 }
                 setup.store.forget_rooms()?;
-                reset = true;
+                found = Found::Damaged;
             }
         }
     }
@@ -150,7 +150,7 @@ async fn sign_in_fresh(homeserver: &Url, setup: Setup, way: Way) -> Result<Chat,
             (error, _) => error,
         });
     }
-    Chat::assemble(client, held, setup, false).await
+    Chat::assemble(client, held, setup, Found::Whole).await
 }
 
 /// The session as it is kept.

@@ -7,6 +7,7 @@
 //!   matrix-sdk-event-cache, -media   messages, pictures                    can be fetched again
 //!   matrix-sdk-crypto    the keys of this device                           cannot: a new device is needed
 //!   open                 there while open; still there at the next start = the last end was not orderly
+//!   incomplete           instead of `open` while messages may be missing in the copy: they are fetched again
 //!   damaged-…/           databases that were set aside
 //! ```
 //!
@@ -31,6 +32,7 @@ const EVENTS: &str = "matrix-sdk-event-cache.sqlite3";
 const MEDIA: &str = "matrix-sdk-media.sqlite3";
 const CRYPTO: &str = "matrix-sdk-crypto.sqlite3";
 const OPEN_MARK: &str = "open";
+const INCOMPLETE_MARK: &str = "incomplete";
 /// Sets of damaged databases kept beside each other; the oldest goes first.
 const KEPT: usize = 3;
 
@@ -76,8 +78,35 @@ impl Damage {
 pub(crate) struct OpenStore {
     pub config: StoreConfig,
     pub held: Held,
-    /// Rooms or messages were damaged and start empty.
-    pub reset: bool,
+    pub found: Found,
+}
+
+/// In which state the copy was.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Found {
+    Whole,
+    /// Messages may have been missing; they start empty and are fetched again.
+    Incomplete,
+    /// Rooms or messages were damaged, were set aside, and start empty.
+    Damaged,
+}
+
+/// A mark in the folder that messages may be missing. To rename a file takes no room, so it also works on a full disk.
+#[derive(Debug)]
+pub(crate) struct Suspicion(PathBuf);
+
+impl Suspicion {
+    pub(crate) fn raise(folder: &Path) -> Self {
+        if let Err(error) = fs::rename(folder.join(OPEN_MARK), folder.join(INCOMPLETE_MARK)) {
+            tracing::warn!(kind = ?error.kind(), "The store cannot be marked as incomplete");
+        }
+        Self(folder.to_path_buf())
+    }
+
+    /// The messages are being fetched again.
+    pub(crate) fn lay(self) {
+        let _ = fs::rename(self.0.join(INCOMPLETE_MARK), self.0.join(OPEN_MARK));
+    }
 }
 
 /// The right to use the folder.
@@ -91,9 +120,14 @@ impl Store {
     /// Opens the four databases, sets aside what is damaged.
     pub(crate) async fn open(&self) -> Result<OpenStore, ChatError> {
         let held = Held::take(&self.folder)?;
-        let mut reset = false;
-        if self.folder.join(OPEN_MARK).exists() {
-            reset = self.check().await?;
+        let mut found = Found::Whole;
+        let incomplete = self.folder.join(INCOMPLETE_MARK).exists();
+        if incomplete || self.folder.join(OPEN_MARK).exists() {
+            found = self.check().await?;
+        }
+        if incomplete {
+            self.forget_messages()?;
+            found = found.max(Found::Incomplete);
         }
         fs::write(self.folder.join(OPEN_MARK), []).map_err(|error| io_failure(&error))?;
 
@@ -117,7 +151,7 @@ impl Store {
             Ok(state) => state,
             Err(error) => {
                 self.start_again(STATE, &error)?;
-                reset = true;
+                found = Found::Damaged;
                 SqliteStateStore::open_with_config(&config)
                     .await
                     .map_err(|error| final_failure(&error))?
@@ -127,7 +161,7 @@ impl Store {
             Ok(events) => events,
             Err(error) => {
                 self.start_again(EVENTS, &error)?;
-                reset = true;
+                found = Found::Damaged;
                 SqliteEventCacheStore::open_with_config(&config)
                     .await
                     .map_err(|error| final_failure(&error))?
@@ -151,7 +185,7 @@ impl Store {
         Ok(OpenStore {
             config,
             held,
-            reset,
+            found,
         })
     }
 
@@ -161,10 +195,10 @@ impl Store {
     }
 
     /// Reads every page of the databases after a disorderly end.
-    async fn check(&self) -> Result<bool, ChatError> {
+    async fn check(&self) -> Result<Found, ChatError> {
         let store = self.clone();
         tokio::task::spawn_blocking(move || {
-            let mut reset = false;
+            let mut found = Found::Whole;
             for name in [STATE, EVENTS, MEDIA, CRYPTO] {
                 let path = store.folder.join(name);
                 if !path.exists() {
@@ -178,7 +212,9 @@ impl Store {
                     }
                     Ok(false) => {
                         store.set_aside(name)?;
-                        reset |= name != MEDIA;
+                        if name != MEDIA {
+                            found = Found::Damaged;
+                        }
                     }
                     Err(error) => {
                         return Err(ChatError::of(
@@ -188,7 +224,7 @@ impl Store {
                     }
                 }
             }
-            Ok(reset)
+            Ok(found)
         })
         .await
         .unwrap_or(Err(ChatError::Other(
@@ -202,6 +238,14 @@ impl Store {
             self.set_aside(name)?;
         }
         Ok(())
+    }
+
+    /// Messages that were not kept whole: nothing of them is worth setting aside.
+    fn forget_messages(&self) -> Result<(), ChatError> {
+        for ending in ["", "-wal", "-shm"] {
+            remove(&self.folder.join(format!("{EVENTS}{ending}")))?;
+        }
+        remove(&self.folder.join(INCOMPLETE_MARK))
     }
 
     fn start_again(&self, name: &str, error: &(dyn StdError + 'static)) -> Result<(), ChatError> {
@@ -285,6 +329,13 @@ impl Held {
         lock.push(".lock");
         let _ = fs::remove_file(lock);
         gone
+    }
+}
+
+fn remove(file: &Path) -> Result<(), ChatError> {
+    match fs::remove_file(file) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(io_failure(&error)),
+        _ => Ok(()),
     }
 }
 

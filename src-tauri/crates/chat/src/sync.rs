@@ -16,6 +16,7 @@ use std::time::Duration;
 
 use matrix_sdk::SessionChange;
 use matrix_sdk::send_queue::LocalEchoContent;
+use matrix_sdk_base::task_monitor::BackgroundTaskFailureReason as Reason;
 use matrix_sdk_ui::room_list_service::State as ListState;
 use matrix_sdk_ui::sync_service::State as SyncState;
 use network::Failure;
@@ -41,11 +42,16 @@ pub(crate) async fn keep(shared: Arc<Shared>) {
         let error = match failure {
             Outcome::Again => continue,
             Outcome::Failed(error) => error,
+            Outcome::Broken => {
+                failed(&shared, Sync::Error, &BROKEN, None);
+                return;
+            }
         };
         if matches!(error, ChatError::Revoked) {
             revoked(&shared);
             return;
         }
+        let full = matches!(error, ChatError::DiskFull);
         let pause = Duration::from_secs(PAUSES[failures.min(PAUSES.len() - 1)]);
         failures += 1;
         let state = match error {
@@ -58,9 +64,10 @@ pub(crate) async fn keep(shared: Arc<Shared>) {
             ) => Sync::Offline,
             _ => Sync::Error,
         };
-        failed(&shared, state, &error, pause);
+        failed(&shared, state, &error, (!full).then_some(pause));
         tokio::select! {
-            () = tokio::time::sleep(pause) => {}
+            () = tokio::time::sleep(pause), if !full => {}
+            () = shared.space.becomes(false), if full => failures = 0,
             () = shared.nudge.notified() => failures = 0,
         }
     }
@@ -69,10 +76,17 @@ pub(crate) async fn keep(shared: Arc<Shared>) {
 enum Outcome {
     Again,
     Failed(ChatError),
+    /// Chat has to be closed and restored.
+    Broken,
 }
+
+const BROKEN: ChatError = ChatError::Other("a task of the chat library died");
 
 /// One run of the two exchanges, until one of them ends.
 async fn run(shared: &Arc<Shared>, failures: &mut usize) -> Outcome {
+    if let Err(error) = shared.space.enough() {
+        return Outcome::Failed(error);
+    }
     let mut list = shared.sync.room_list_service().state();
     let mut state = shared.sync.state();
     shared.sync.start().await;
@@ -101,6 +115,14 @@ async fn run(shared: &Arc<Shared>, failures: &mut usize) -> Outcome {
                 Some(SyncState::Idle | SyncState::Running | SyncState::Offline) => {}
                 None => return Outcome::Failed(ChatError::Closed),
             },
+            () = shared.space.becomes(true) => {
+                shared.sync.stop().await;
+                return Outcome::Failed(ChatError::DiskFull);
+            }
+            () = died(shared) => {
+                // It is restored as a whole, which also ends the exchange.
+                return Outcome::Broken;
+            }
             () = shared.nudge.notified() => {
                 // A connection from before the change may be dead without saying so.
                 if answered {
@@ -110,6 +132,11 @@ async fn run(shared: &Arc<Shared>, failures: &mut usize) -> Outcome {
             }
         }
     }
+}
+
+async fn died(shared: &Shared) {
+    // The sender lives as long as `shared`.
+    let _ = shared.broken.subscribe().wait_for(|broken| *broken).await;
 }
 
 /// The server forgot where we were: not a failure, the next request starts over.
@@ -144,15 +171,15 @@ async fn live(shared: &Shared) {
     }
 }
 
-fn failed(shared: &Shared, state: Sync, error: &ChatError, pause: Duration) {
-    let retry_at = now() + pause.as_secs_f64() * 1000.0;
+fn failed(shared: &Shared, state: Sync, error: &ChatError, pause: Option<Duration>) {
+    let retry_at = pause.map(|pause| now() + pause.as_secs_f64() * 1000.0);
     let problem = error.problem();
     shared.status.send_modify(|status| {
         if status.sync != state {
             status.sync = state;
             status.since = now();
         }
-        status.retry_at = Some(retry_at);
+        status.retry_at = retry_at;
         // The same failure again keeps its log id: the person may be reading it out.
         if status
             .problem
@@ -175,6 +202,29 @@ fn revoked(shared: &Shared) {
         status.retry_at = None;
         status.problem = Some(ChatError::Revoked.problem());
     });
+}
+
+/// The SDK's tasks follow the server's changes; one that dies is not started again, and nothing else tells of it.
+pub(crate) async fn watch_sdk(shared: Arc<Shared>) {
+    let mut failures = shared.client.task_monitor().subscribe();
+    loop {
+        match failures.recv().await {
+            // Tasks that have nothing to do end early, and say so too.
+            Ok(failure) if !matches!(failure.reason, Reason::Panic { .. }) => continue,
+            Ok(failure) => {
+                // The name is the SDK's own; the reason may hold what somebody wrote.
+                tracing::error!(task = failure.task.name, "A task of the SDK died");
+            }
+            Err(RecvError::Lagged(_)) => {}
+            Err(RecvError::Closed) => return,
+        }
+        // On a full disk it could not be restored either.
+        let _ = shared.space.enough();
+        shared.space.becomes(false).await;
+        // What the dead task did not write down is missing in the copy.
+        shared.space.suspect();
+        shared.broken.send_replace(true);
+    }
 }
 
 /// Counts the messages that wait, and wakes queues that stopped although the sync goes on.
@@ -268,5 +318,63 @@ pub(crate) async fn watch_session(shared: Arc<Shared>) {
             Ok(SessionChange::UnknownToken(_)) => revoked(&shared),
             Err(RecvError::Closed) => return,
         }
+    }
+}
+
+#[cfg(all(test, unix))]
+mod tests {
+    #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+    use std::time::Duration;
+
+    use network::{Clients, Trust};
+    use workplace::{Options, Workplace};
+
+    use crate::{Chat, Setup, Store, Sync};
+
+    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+    async fn a_task_of_the_library_that_dies_is_said_and_chat_can_be_restored() {
+        network::install_crypto_provider();
+        let options = Options {
+            identity: false,
+            ..Options::default()
+        };
+        let workplace = Workplace::up(options).await.unwrap();
+        let folder = tempfile::tempdir().unwrap();
+        let trust = Trust::from_pem(workplace.authority().as_bytes()).unwrap();
+        let setup = Setup {
+            store: Store {
+                folder: folder.path().join("chat"),
+                key: [7; 32],
+            },
+            http: Clients::new(&trust).unwrap().matrix(),
+            media_base: "media://localhost".to_owned(),
+            device_name: "Test".to_owned(),
+        };
+        let person = &workplace.people()[0];
+        let homeserver = workplace.homeserver().parse().unwrap();
+        let chat =
+            Chat::sign_in_password(&homeserver, &person.uid, &person.password, setup.clone());
+        let chat = chat.await.unwrap();
+        until(chat.status(), |status| status.sync == Sync::Live).await;
+
+        chat.shared
+            .client
+            .task_monitor()
+            .spawn_finite_task("dies", async { panic!("on purpose") });
+        until(chat.broken(), |broken| *broken).await;
+        until(chat.status(), |status| status.sync == Sync::Error).await;
+
+        let session = chat.session().borrow().json.clone();
+        chat.close().await;
+        assert!(folder.path().join("chat/incomplete").exists());
+        let chat = Chat::restore(&session, setup).await.unwrap();
+        until(chat.status(), |status| status.sync == Sync::Live).await;
+        chat.close().await;
+    }
+
+    async fn until<T>(mut watched: tokio::sync::watch::Receiver<T>, wanted: impl Fn(&T) -> bool) {
+        let patience = Duration::from_mins(1);
+        let found = tokio::time::timeout(patience, watched.wait_for(wanted)).await;
+        found.expect("in time").expect("chat goes on");
     }
 }

@@ -138,3 +138,28 @@ async fn nothing_that_was_said_can_be_read_in_the_files_of_the_store() {
     assert!(files >= 4);
     other.chat.close().await;
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_copy_that_may_miss_messages_is_fetched_again() {
+    let (mut one, other, room) = together(shared().await, 14, 15).await;
+    other.say(&room, "premier").await;
+    let (_, mut items) = one.open(&room).await;
+    items.message("premier").await;
+    let session = one.chat.session().borrow().json.clone();
+    one.chat.close().await;
+    // What a full disk leaves behind: the mark, and a copy without the message.
+    fs::write(one.store().join("incomplete"), []).unwrap();
+    let copy =
+        rusqlite::Connection::open(one.store().join("matrix-sdk-event-cache.sqlite3")).unwrap();
+    assert!(copy.execute("DELETE FROM events", []).unwrap() > 0);
+    drop(copy);
+
+    one.chat = Chat::restore(&session, one.setup()).await.unwrap();
+    one.until(|status| status.sync == chat::Sync::Live && !status.store_reset)
+        .await;
+    let (_, mut items) = one.open(&room).await;
+    items.message("premier").await;
+    assert!(!one.store().join("incomplete").exists());
+    one.chat.close().await;
+    other.chat.close().await;
+}
