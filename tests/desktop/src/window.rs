@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, anyhow, bail, ensure};
 use fantoccini::elements::Element;
+use fantoccini::error::CmdError;
 use fantoccini::{Client, Locator};
 use nix::sys::signal::Signal;
 use serde::Deserialize;
@@ -243,20 +244,18 @@ impl Window {
 
     // ---- doing
 
-    /// Clicks what is there. A row of a list that is still being sorted can slip away under WebDriver's pointer, which
-    /// moves and presses in two steps: what it misses is brought into view and clicked in one.
+    /// Clicks what is there, as a person would: `WebDriver` brings it into view and refuses where something covers it.
+    /// What changes between the look and the press is looked for again.
     pub async fn click(&self, place: &str) -> Result<()> {
-        const IN_ONE_STEP: &str = "const e = document.querySelector(arguments[0]); if (!e) return false; \
-            e.scrollIntoView({ block: 'center' }); e.click(); return true;";
-        until(&format!("{place} can be clicked"), PATIENCE, || async {
-            let element = self.element(place).await?;
-            if element.click().await.is_ok() {
-                return Ok(Some(()));
-            }
-            let done = self.run(IN_ONE_STEP, vec![css(place).into()]).await?;
-            Ok((done == Value::Bool(true)).then_some(()))
-        })
-        .await
+        let what = format!("{place} can be clicked");
+        let clicked = until(&what, PATIENCE, || async {
+            self.element(place).await?.click().await.map_err(refusal)?;
+            Ok(Some(()))
+        });
+        match clicked.await {
+            Ok(()) => Ok(()),
+            Err(why) => Err(self.seen_instead(why).await),
+        }
     }
 
     /// Types into a field after what is in it.
@@ -450,7 +449,16 @@ impl Window {
     }
 
     async fn element(&self, place: &str) -> Result<Element> {
-        Ok(self.client.find(Locator::Css(&css(place))).await?)
+        let found = self.client.find(Locator::Css(&css(place))).await;
+        found.map_err(refusal)
+    }
+}
+
+/// `WebKitWebDriver` gives its reason as a code, mostly without words.
+fn refusal(error: CmdError) -> anyhow::Error {
+    match &error {
+        CmdError::Standard(reason) => anyhow!("{:?} {}", reason.error, reason.message),
+        _ => error.into(),
     }
 }
 

@@ -70,14 +70,10 @@ pub(crate) fn lacks(shared: &Shared, room: &SdkRoom) -> bool {
     can_be_named(room) || !people_of(shared, room).is_empty()
 }
 
-/// Whether the room's state came. That of an invitation comes with it.
-fn is_known(room: &SdkRoom) -> bool {
-    room.state() != RoomState::Joined || room.is_state_partially_or_fully_synced()
-}
-
-/// Whether the name is worth computing. Before the room's state came it would be computed as "empty".
+/// Whether the name is worth computing. The list holds a room before the SDK has written down what came with it, and
+/// that of an invitation too: computed then, the name is "empty" or that of whoever invites, and it stays.
 pub(crate) fn can_be_named(room: &SdkRoom) -> bool {
-    room.cached_display_name().is_none() && is_known(room)
+    room.cached_display_name().is_none() && room.is_state_partially_or_fully_synced()
 }
 
 /// People whose names the line needs and that are not known yet.
@@ -102,11 +98,13 @@ pub(crate) fn direct_person(room: &SdkRoom) -> Option<OwnedUserId> {
 }
 
 fn name(shared: &Shared, room: &SdkRoom, person: Option<&OwnedUserId>) -> String {
+    // What the room calls itself comes first, and at once: the computed name follows a moment later.
+    let own = room.name().map(|name| names::name(&name));
+    if let Some(own) = own.filter(|own| !own.is_empty()) {
+        return own;
+    }
     let Some(known) = room.cached_display_name() else {
-        return room
-            .name()
-            .map(|name| names::name(&name))
-            .unwrap_or_default();
+        return String::new();
     };
     let shown = match known {
         RoomDisplayName::Named(name)

@@ -9,6 +9,7 @@ mod damage;
 #[cfg(target_os = "linux")]
 mod disk;
 mod hostile;
+mod invitations;
 mod keys;
 mod killed;
 mod offline;
