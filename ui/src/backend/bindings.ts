@@ -108,6 +108,8 @@ export type ChatStatus = {
 	unread: number,
 	mentions: number,
 	invitations: number,
+	/**  The list of rooms holds all that the server has: before that, nothing can be said of what is not in it. */
+	allRooms: boolean,
 	recovery: Recovery,
 	verified: boolean,
 	/**  Messages waiting to leave. */

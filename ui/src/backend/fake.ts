@@ -83,6 +83,7 @@ export class FakeBackend implements Backend {
       unread: 0,
       mentions: 0,
       invitations: 0,
+      allRooms: true,
       recovery: "notSetUp",
       verified: true,
       queued: 0,

@@ -125,6 +125,7 @@ impl Chat {
                 unread: 0,
                 mentions: 0,
                 invitations: 0,
+                all_rooms: false,
                 recovery: Recovery::Unknown,
                 verified: false,
                 queued: 0,

@@ -49,6 +49,8 @@ pub struct ChatStatus {
     pub unread: u32,
     pub mentions: u32,
     pub invitations: u32,
+    /// The list of rooms holds all that the server has: before that, nothing can be said of what is not in it.
+    pub all_rooms: bool,
     pub recovery: Recovery,
     pub verified: bool,
     /// Messages waiting to leave.

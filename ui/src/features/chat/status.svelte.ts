@@ -8,6 +8,7 @@ const UNKNOWN: ChatStatus = {
   unread: 0,
   mentions: 0,
   invitations: 0,
+  allRooms: false,
   recovery: "unknown",
   verified: false,
   queued: 0,

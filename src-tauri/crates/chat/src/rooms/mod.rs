@@ -20,10 +20,10 @@ use eyeball_im::{Vector, VectorDiff};
 use futures_util::stream::BoxStream;
 use futures_util::{FutureExt, StreamExt};
 use matrix_sdk::ruma::{OwnedRoomId, OwnedUserId};
-use matrix_sdk_ui::room_list_service::RoomListItem;
 use matrix_sdk_ui::room_list_service::filters::{
     new_filter_all, new_filter_non_left, new_filter_not, new_filter_space,
 };
+use matrix_sdk_ui::room_list_service::{RoomListItem, RoomListLoadingState};
 
 use crate::chat::{Chat, Shared};
 use crate::error::ChatError;
@@ -130,14 +130,18 @@ async fn follow_once(shared: &Arc<Shared>) -> Result<(), ChatError> {
     let (stream, controller) = list.entries_with_dynamic_adapters(usize::MAX);
     controller.set_filter(filter());
     futures_util::pin_mut!(stream);
+    let mut loading = list.loading_state();
 
     let mut rooms: Vector<RoomListItem> = Vector::new();
     let mut wanted = Wanted::default();
     loop {
         let changes = if wanted.is_empty() {
-            match stream.next().await {
-                Some(changes) => changes,
-                None => return Ok(()),
+            tokio::select! {
+                changes = stream.next() => match changes {
+                    Some(changes) => changes,
+                    None => return Ok(()),
+                },
+                Some(_) = loading.next() => Vec::new(),
             }
         } else {
             match stream.next().now_or_never() {
@@ -172,8 +176,28 @@ async fn follow_once(shared: &Arc<Shared>) -> Result<(), ChatError> {
         }
         shared.rooms.shown.apply(views);
         count(shared);
+        arrive(shared, &loading.get());
         tokio::time::sleep(BATCH).await;
     }
+}
+
+/// Notes when the last room of the server's list has come.
+fn arrive(shared: &Shared, loading: &RoomListLoadingState) {
+    let RoomListLoadingState::Loaded {
+        maximum_number_of_rooms: Some(there),
+    } = *loading
+    else {
+        return;
+    };
+    shared.status.send_if_modified(|status| {
+        // The server also counts rooms that one was sent away from, which are not shown.
+        let all = status.all_rooms || {
+            let rooms = shared.client.rooms();
+            let here = rooms.iter().filter(|room| !room.is_space()).count();
+            here >= there as usize
+        };
+        std::mem::replace(&mut status.all_rooms, all) != all
+    });
 }
 
 fn filter() -> matrix_sdk_ui::room_list_service::filters::BoxedFilterFn {

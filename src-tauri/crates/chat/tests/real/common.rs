@@ -90,7 +90,9 @@ impl Device {
             setup,
             homeserver,
         };
-        device.until(|status| status.sync == chat::Sync::Live).await;
+        device
+            .until(|status| status.sync == chat::Sync::Live && status.all_rooms)
+            .await;
         device
     }
 
