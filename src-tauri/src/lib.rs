@@ -105,7 +105,7 @@ pub fn run(link: Option<String>) -> ExitCode {
         RunEvent::Exit => {
             let office = Arc::clone(&app.state::<Arc<Office>>());
             let _ = tauri::async_runtime::block_on(tokio::time::timeout(GOODBYE, async move {
-                office.close().await
+                office.close().await;
             }));
         }
         #[cfg(target_os = "macos")]

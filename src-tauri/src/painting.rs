@@ -1,19 +1,23 @@
 //! How the webview paints on a Linux computer without a graphics processor.
 //!
-//! WebKitGTK hands every frame over as a buffer of the GPU (DMA-BUF). Where there is none, Mesa makes
+//! `WebKitGTK` hands every frame over as a buffer of the GPU (DMA-BUF). Where there is none, Mesa makes
 //! those buffers with the processor: the window repaints about ten times a second, and a message is seen
 //! a quarter of a second later. The older way through shared memory is three times as fast there, and
 //! takes less memory (measured with `./x bench chat`).
 
 use std::ffi::OsStr;
 
-/// WebKit reads it once, when the first webview is made.
+/// `WebKit` reads it once, when the first webview is made.
 const SHARED_MEMORY: &str = "WEBKIT_DISABLE_DMABUF_RENDERER";
 
 /// Chooses shared memory where there is no GPU, unless whoever starts the program has chosen already.
 ///
 /// Call it first in `main`: the environment must not change once a second thread may read it.
-#[allow(unsafe_code)]
+#[allow(
+    unsafe_code,
+    clippy::disallowed_methods,
+    reason = "the webview takes this from the environment only, and there is one thread yet"
+)]
 pub fn choose() {
     if std::env::var_os(SHARED_MEMORY).is_some() || has_gpu() {
         return;

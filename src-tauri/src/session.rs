@@ -261,18 +261,18 @@ impl Office {
         if let Some(problem) = self.refused.clone() {
             return Err(problem);
         }
-        let (clients, shelf) = (self.clients.clone(), self.shelf());
+        let shelf = self.shelf();
         match organisation::discover(address, &self.clients).await {
             Ok(found) => {
                 let current = Current::found(address, &found);
                 Ok((
-                    Following::start_with(address, &found, clients, shelf),
+                    Following::start_with(address, &found, self.clients.clone(), shelf),
                     current,
                 ))
             }
             Err(error) => {
                 let problem = error.problem();
-                let following = Following::start(address, clients, shelf);
+                let following = Following::start(address, self.clients.clone(), shelf);
                 let kept = following.current().borrow().clone();
                 match kept {
                     Some(kept) => Ok((

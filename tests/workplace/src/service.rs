@@ -58,3 +58,16 @@ pub fn need(program: &Path, packages: &str) -> Result<()> {
     }
     Ok(())
 }
+
+/// Content when a request to `address` succeeds.
+pub(crate) fn answers<'a>(site: &'a Site, what: &'static str, address: String) -> Step<'a> {
+    Box::pin(async move {
+        let answer = crate::browser::client(&site.authority)?
+            .get(address)
+            .send()
+            .await?;
+        let status = answer.status();
+        anyhow::ensure!(status.is_success(), "{what} answers {status}");
+        Ok(())
+    })
+}

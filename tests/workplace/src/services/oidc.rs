@@ -4,14 +4,13 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result};
 use rcgen::{KeyPair, PKCS_RSA_SHA256, RsaKeySize};
 use serde_json::{Map, Value, json};
 
-use crate::browser;
 use crate::guard::Guard;
 use crate::process::{Crew, command};
-use crate::service::{Service, Step, need};
+use crate::service::{Service, Step, answers, need};
 use crate::site::{CLIENT_ID, DOMAIN, PRIVATE_SCHEME, REDIRECT_PORTS, Site, write};
 
 pub const SYNAPSE_CLIENT: &str = "synapse";
@@ -88,19 +87,11 @@ impl Service for Oidc {
     }
 
     fn ready<'a>(&'a self, site: &'a Site) -> Step<'a> {
-        Box::pin(async {
-            let address = format!("{}/.well-known/openid-configuration", site.issuer());
-            let answer = browser::client(&site.authority)?
-                .get(address)
-                .send()
-                .await?;
-            ensure!(
-                answer.status().is_success(),
-                "the portal answers {}",
-                answer.status()
-            );
-            Ok(())
-        })
+        answers(
+            site,
+            "the portal",
+            format!("{}/.well-known/openid-configuration", site.issuer()),
+        )
     }
 
     fn crew(&self) -> &Crew {

@@ -3,13 +3,12 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use anyhow::{Result, ensure};
+use anyhow::Result;
 use serde_json::{Value, json};
 
-use crate::browser;
 use crate::guard::Guard;
 use crate::process::Crew;
-use crate::service::{Service, Step};
+use crate::service::{Service, Step, answers};
 use crate::services::synapse;
 use crate::site::{CLIENT_ID, DOMAIN, PRIVATE_SCHEME, REDIRECT_PORTS, Site, write};
 
@@ -98,19 +97,11 @@ impl Service for Organisation {
     }
 
     fn ready<'a>(&'a self, site: &'a Site) -> Step<'a> {
-        Box::pin(async {
-            let address = format!("https://{}/.well-known/cordee", site.organisation());
-            let answer = browser::client(&site.authority)?
-                .get(address)
-                .send()
-                .await?;
-            ensure!(
-                answer.status().is_success(),
-                "the organisation's document: {}",
-                answer.status()
-            );
-            Ok(())
-        })
+        answers(
+            site,
+            "the organisation's document",
+            format!("https://{}/.well-known/cordee", site.organisation()),
+        )
     }
 
     fn crew(&self) -> &Crew {

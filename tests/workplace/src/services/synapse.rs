@@ -9,11 +9,10 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD_NO_PAD;
 use serde_json::{Value, json};
 
-use crate::browser;
 use crate::guard::Guard;
 use crate::process::{Crew, command};
 use crate::seed::{self, Homeserver};
-use crate::service::{Service, Step, need};
+use crate::service::{Service, Step, answers, need};
 use crate::services::oidc;
 use crate::site::{DOMAIN, REDIRECT_PORTS, Site, cache, write};
 use crate::snapshot::Snapshot;
@@ -144,18 +143,11 @@ impl Service for Synapse {
     }
 
     fn ready<'a>(&'a self, site: &'a Site) -> Step<'a> {
-        Box::pin(async {
-            let answer = browser::client(&site.authority)?
-                .get(format!("{}/health", site.homeserver()))
-                .send()
-                .await?;
-            ensure!(
-                answer.status().is_success(),
-                "the homeserver answers {}",
-                answer.status()
-            );
-            Ok(())
-        })
+        answers(
+            site,
+            "the homeserver",
+            format!("{}/health", site.homeserver()),
+        )
     }
 
     fn seed<'a>(&'a self, site: &'a Site) -> Step<'a> {

@@ -58,30 +58,18 @@ impl Mapper {
 
     fn message(&self, shared: &Shared, message: &MessageType, reply: bool) -> Body {
         match message {
-            MessageType::Text(content) => self.text(
-                shared,
-                &content.body,
-                content.formatted.as_ref(),
-                reply,
-                false,
-                false,
-            ),
-            MessageType::Notice(content) => self.text(
-                shared,
-                &content.body,
-                content.formatted.as_ref(),
-                reply,
-                false,
-                true,
-            ),
-            MessageType::Emote(content) => self.text(
-                shared,
-                &content.body,
-                content.formatted.as_ref(),
-                reply,
-                true,
-                false,
-            ),
+            MessageType::Text(content) => {
+                let rich = self.words(shared, &content.body, content.formatted.as_ref(), reply);
+                said(rich, false, false)
+            }
+            MessageType::Notice(content) => {
+                let rich = self.words(shared, &content.body, content.formatted.as_ref(), reply);
+                said(rich, false, true)
+            }
+            MessageType::Emote(content) => {
+                let rich = self.words(shared, &content.body, content.formatted.as_ref(), reply);
+                said(rich, true, false)
+            }
             MessageType::Image(content) => {
                 let caption = content
                     .caption()
@@ -95,83 +83,44 @@ impl Mapper {
                 )
             }
             MessageType::File(content) => {
-                let info = content.info.as_deref();
                 let caption = content
                     .caption()
                     .map(|body| self.rich(shared, body, content.formatted_caption()).nodes);
-                let (mime, size) = (
-                    info.and_then(|info| info.mimetype.clone()),
-                    info.and_then(|info| info.size),
-                );
-                file(
-                    shared,
-                    content.filename(),
-                    &content.source,
-                    mime,
-                    size,
-                    caption,
-                )
+                let info = content.info.as_deref();
+                let kind = info.map(|info| (info.mimetype.as_deref(), info.size));
+                file(shared, content.filename(), &content.source, kind, caption)
             }
             MessageType::Audio(content) => {
                 let info = content.info.as_deref();
-                let (mime, size) = (
-                    info.and_then(|info| info.mimetype.clone()),
-                    info.and_then(|info| info.size),
-                );
-                file(
-                    shared,
-                    content.filename(),
-                    &content.source,
-                    mime,
-                    size,
-                    None,
-                )
+                let kind = info.map(|info| (info.mimetype.as_deref(), info.size));
+                file(shared, content.filename(), &content.source, kind, None)
             }
             MessageType::Video(content) => {
                 let info = content.info.as_deref();
-                let (mime, size) = (
-                    info.and_then(|info| info.mimetype.clone()),
-                    info.and_then(|info| info.size),
-                );
-                file(
-                    shared,
-                    content.filename(),
-                    &content.source,
-                    mime,
-                    size,
-                    None,
-                )
+                let kind = info.map(|info| (info.mimetype.as_deref(), info.size));
+                file(shared, content.filename(), &content.source, kind, None)
             }
-            MessageType::ServerNotice(content) => {
-                self.text(shared, &content.body, None, false, false, true)
-            }
+            MessageType::ServerNotice(content) => said(text::plain(&content.body), false, true),
             other => Body::Unsupported {
                 name: text::one_line(other.msgtype(), 60),
             },
         }
     }
 
-    fn text(
+    /// The words of a message; those of a reply without what it quotes.
+    fn words(
         &self,
         shared: &Shared,
         body: &str,
         formatted: Option<&FormattedBody>,
         reply: bool,
-        emote: bool,
-        notice: bool,
-    ) -> Body {
+    ) -> Rich {
         let body = if reply {
             preview::without_quote(body)
         } else {
             body
         };
-        let Rich { nodes, truncated } = self.rich(shared, body, formatted);
-        Body::Text {
-            nodes,
-            emote,
-            notice,
-            truncated,
-        }
+        self.rich(shared, body, formatted)
     }
 
     fn rich(&self, shared: &Shared, body: &str, formatted: Option<&FormattedBody>) -> Rich {
@@ -194,6 +143,15 @@ impl Mapper {
             }
             None => text::plain(body),
         }
+    }
+}
+
+fn said(Rich { nodes, truncated }: Rich, emote: bool, notice: bool) -> Body {
+    Body::Text {
+        nodes,
+        emote,
+        notice,
+        truncated,
     }
 }
 
@@ -235,20 +193,18 @@ fn image(
     }
 }
 
+/// `kind`: what the sender says of it, its media type and its size in bytes.
 fn file(
     shared: &Shared,
     name: &str,
     source: &MediaSource,
-    mime: Option<String>,
-    size: Option<UInt>,
+    kind: Option<(Option<&str>, Option<UInt>)>,
     caption: Option<Vec<Node>>,
 ) -> Body {
+    let (mime, size) = kind.unwrap_or_default();
     Body::File {
         name: names::file_name(name),
-        mime: text::one_line(
-            &mime.unwrap_or_else(|| "application/octet-stream".to_owned()),
-            80,
-        ),
+        mime: text::one_line(mime.unwrap_or("application/octet-stream"), 80),
         size: size.map(f64::from),
         media: shared.media.attachment(Attachment {
             source: source.clone(),

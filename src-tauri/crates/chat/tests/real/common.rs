@@ -229,6 +229,13 @@ impl Watched<Item> {
     }
 }
 
+pub fn body_of(item: &Item) -> Option<&Body> {
+    match item {
+        Item::Message { body, .. } => Some(body),
+        _ => None,
+    }
+}
+
 /// The words of a message.
 pub fn text_of(item: &Item) -> Option<String> {
     match item {

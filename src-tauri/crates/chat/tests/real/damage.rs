@@ -141,7 +141,7 @@ async fn nothing_that_was_said_can_be_read_in_the_files_of_the_store() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_copy_that_may_miss_messages_is_fetched_again() {
-    let (mut one, other, room) = together(shared().await, 14, 15).await;
+    let (mut one, other, room) = together(shared().await, 11, 15).await;
     other.say(&room, "premier").await;
     let (_, mut items) = one.open(&room).await;
     items.message("premier").await;

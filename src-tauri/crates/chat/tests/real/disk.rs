@@ -35,8 +35,8 @@ async fn a_full_disk_is_said_and_no_message_is_lost() {
         .env(SMALL, folder.path())
         .env(SERVER, workplace.homeserver())
         .env(AUTHORITY, workplace.authority_file())
-        .env(PERSON, &workplace.people()[24].uid)
-        .env(OTHER, &workplace.people()[32].uid)
+        .env(PERSON, &workplace.people()[29].uid)
+        .env(OTHER, &workplace.people()[31].uid)
         .stdin(Stdio::null())
         .kill_on_drop(true)
         .status();
