@@ -134,7 +134,7 @@ async fn converse(
     let room = colleague.direct(person).await?;
     window.click("rail-chat").await?;
     window.see("room-row").await?;
-    let name = colleague.chat().own_profile().boxed().await.name;
+    let name = colleague.chat().own_profile().boxed().await?.name;
     window.open_room(&name).await?;
     window
         .see_attribute("room-encryption", "data-encrypted", "true")
