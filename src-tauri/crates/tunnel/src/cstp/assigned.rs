@@ -95,7 +95,11 @@ impl Assigned {
             "x-cstp-default-domain" | "x-cstp-split-dns" => {
                 let names = value.split([' ', ',']).map(|name| name.trim_matches('.'));
                 for name in names.filter(|name| !name.is_empty()) {
-                    if !self.search.iter().any(|known| known.eq_ignore_ascii_case(name)) {
+                    if !self
+                        .search
+                        .iter()
+                        .any(|known| known.eq_ignore_ascii_case(name))
+                    {
                         self.search.push(name.to_ascii_lowercase());
                     }
                 }
@@ -131,7 +135,8 @@ fn network(value: &str) -> Option<IpNet> {
 }
 
 fn ends(received: &[u8]) -> bool {
-    received.windows(4).any(|four| four == b"\r\n\r\n") || received.windows(2).any(|two| two == b"\n\n")
+    received.windows(4).any(|four| four == b"\r\n\r\n")
+        || received.windows(2).any(|two| two == b"\n\n")
 }
 
 fn starts_like_http(received: &[u8]) -> bool {
@@ -148,7 +153,9 @@ fn refusal(response: &httparse::Response<'_, '_>) -> Refusal {
         .map(|header| String::from_utf8_lossy(header.value).to_lowercase());
     match reason {
         Some(text) if text.contains("cookie") => Refusal::SignInAgain,
-        Some(text) if text.contains("simultaneous") || text.contains("too many") => Refusal::TooManySessions,
+        Some(text) if text.contains("simultaneous") || text.contains("too many") => {
+            Refusal::TooManySessions
+        }
         _ => Refusal::SignInAgain,
     }
 }
@@ -173,7 +180,10 @@ mod tests {
                 v6: Some("fd88::4d".parse().unwrap()),
                 dns: vec!["10.50.0.53".parse().unwrap(), "fd50::53".parse().unwrap()],
                 search: vec!["inside.test".to_owned()],
-                networks: vec!["10.50.0.0/16".parse().unwrap(), "fd50::/64".parse().unwrap()],
+                networks: vec![
+                    "10.50.0.0/16".parse().unwrap(),
+                    "fd50::/64".parse().unwrap()
+                ],
                 mtu: Some(1434),
                 dpd: Some(Duration::from_secs(30)),
                 keepalive: Some(Duration::from_secs(32_400)),
@@ -197,9 +207,15 @@ mod tests {
             of("HTTP/1.1 401 Unauthorized\r\nX-Reason: Cookie is not acceptable\r\n\r\n"),
             Ended::Refused(Refusal::SignInAgain)
         );
-        assert_eq!(of("HTTP/1.1 403 Forbidden\r\n\r\n"), Ended::Refused(Refusal::NotAllowed));
+        assert_eq!(
+            of("HTTP/1.1 403 Forbidden\r\n\r\n"),
+            Ended::Refused(Refusal::NotAllowed)
+        );
         assert!(matches!(of("HTTP/1.1 200 OK\r\n\r\n"), Ended::Protocol(_)));
-        assert!(matches!(of("HTTP/1.1 302 Found\r\n\r\n"), Ended::Protocol(_)));
+        assert!(matches!(
+            of("HTTP/1.1 302 Found\r\n\r\n"),
+            Ended::Protocol(_)
+        ));
         assert!(matches!(of("SSH-2.0"), Ended::Protocol(_)));
     }
 

@@ -30,7 +30,10 @@ pub enum FieldKind {
     /// A password or a code.
     Secret,
     /// One of these, the first unless `selected` says otherwise.
-    Choice { options: Vec<Choice>, selected: usize },
+    Choice {
+        options: Vec<Choice>,
+        selected: usize,
+    },
     /// Goes back as it came.
     Hidden { value: String },
 }
@@ -73,7 +76,9 @@ impl Answers {
 
 impl std::fmt::Debug for Answers {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_list().entries(self.0.iter().map(|(name, _)| name)).finish()
+        f.debug_list()
+            .entries(self.0.iter().map(|(name, _)| name))
+            .finish()
     }
 }
 
@@ -86,7 +91,8 @@ impl Cookie {
     /// Takes the value of the cookie `webvpn`; `None` when it can't be one (RFC 6265 §4.1.1).
     pub fn new(value: impl Into<String>) -> Option<Self> {
         let value = Zeroizing::new(value.into());
-        let fits = |byte: u8| byte.is_ascii_graphic() && !matches!(byte, b'"' | b',' | b';' | b'\\');
+        let fits =
+            |byte: u8| byte.is_ascii_graphic() && !matches!(byte, b'"' | b',' | b';' | b'\\');
         (!value.is_empty() && value.len() <= 8192 && value.bytes().all(fits)).then_some(Self(value))
     }
 
@@ -108,7 +114,9 @@ mod tests {
 
     #[test]
     fn answers_and_cookies_never_show_what_they_hold() {
-        let answers = Answers::new().with("password", "Secret-1").with("password", "Secret-2");
+        let answers = Answers::new()
+            .with("password", "Secret-1")
+            .with("password", "Secret-2");
         assert_eq!(answers.get("password"), Some("Secret-2"));
         let cookie = Cookie::new("Secret-3").unwrap();
         assert!(!format!("{answers:?} {cookie:?}").contains("Secret"));

@@ -153,10 +153,7 @@ mod tests {
 
     #[test]
     fn a_stream_of_something_else_is_noticed_at_its_first_byte() {
-        assert_eq!(
-            decode(&mut BytesMut::from(&b"H"[..])),
-            Err(FramingLost)
-        );
+        assert_eq!(decode(&mut BytesMut::from(&b"H"[..])), Err(FramingLost));
         assert_eq!(decode(&mut BytesMut::from(&b"ST"[..])), Ok(None));
     }
 

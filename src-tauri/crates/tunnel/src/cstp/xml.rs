@@ -5,6 +5,7 @@
 
 use std::borrow::Cow;
 
+use quick_xml::XmlVersion;
 use quick_xml::escape::{escape, resolve_predefined_entity};
 use quick_xml::events::{BytesStart, Event};
 use quick_xml::reader::Reader;
@@ -61,8 +62,12 @@ pub fn parse(text: &str) -> Result<Said, XmlError> {
         let before = position(&reader);
         match reader.read_event().map_err(|_| XmlError::Malformed)? {
             Event::Start(tag) if tag.local_name().as_ref() == "opaque" => {
-                let empty = text.get(before..position(&reader)).is_some_and(|raw| raw.ends_with("/>"));
-                reader.read_to_end(tag.name()).map_err(|_| XmlError::Malformed)?;
+                let empty = text
+                    .get(before..position(&reader))
+                    .is_some_and(|raw| raw.ends_with("/>"));
+                reader
+                    .read_to_end(tag.name())
+                    .map_err(|_| XmlError::Malformed)?;
                 let end = position(&reader);
                 page.asked.opaque = text.get(before..end).filter(|_| !empty).map(str::to_owned);
             }
@@ -74,7 +79,9 @@ pub fn parse(text: &str) -> Result<Said, XmlError> {
                 let sign = entity.resolve_char_ref().map_err(|_| XmlError::Malformed)?;
                 match sign {
                     Some(sign) => page.text.push(sign),
-                    None => page.text.push_str(resolve_predefined_entity(&entity.xml10_content()).unwrap_or_default()),
+                    None => page.text.push_str(
+                        resolve_predefined_entity(&entity.xml10_content()).unwrap_or_default(),
+                    ),
                 }
             }
             // A document type can hold nothing that we would want to expand.
@@ -142,10 +149,15 @@ impl Page {
                 }
                 message.push_str(&filled(text, &self.parameters));
             }
-            "error" if !text.is_empty() => self.asked.form.error = Some(filled(text, &self.parameters)),
+            "error" if !text.is_empty() => {
+                self.asked.form.error = Some(filled(text, &self.parameters))
+            }
             "session-token" if !text.is_empty() => self.token = Some(text.to_owned()),
             "option" => {
-                if let Some(Field { kind: FieldKind::Choice { options, .. }, .. }) = self.asked.form.fields.last_mut()
+                if let Some(Field {
+                    kind: FieldKind::Choice { options, .. },
+                    ..
+                }) = self.asked.form.fields.last_mut()
                     && let Some(last) = options.last_mut()
                 {
                     text.clone_into(&mut last.label);
@@ -160,11 +172,18 @@ impl Page {
 
     fn field(&mut self, element: &str, attributes: &Attributes) -> Result<(), XmlError> {
         let kind = match (element, attributes.get("type").as_str()) {
-            ("select", _) => FieldKind::Choice { options: Vec::new(), selected: 0 },
-            (_, "hidden") => FieldKind::Hidden { value: attributes.get("value") },
+            ("select", _) => FieldKind::Choice {
+                options: Vec::new(),
+                selected: 0,
+            },
+            (_, "hidden") => FieldKind::Hidden {
+                value: attributes.get("value"),
+            },
             (_, "password") => FieldKind::Secret,
             (_, "submit" | "reset" | "button") => return Ok(()),
-            _ => FieldKind::Text { filled: attributes.get("value") },
+            _ => FieldKind::Text {
+                filled: attributes.get("value"),
+            },
         };
         let name = attributes.get("name");
         if name.is_empty() {
@@ -179,7 +198,11 @@ impl Page {
     }
 
     fn option(&mut self, attributes: &Attributes) -> Result<(), XmlError> {
-        let Some(Field { kind: FieldKind::Choice { options, selected }, .. }) = self.asked.form.fields.last_mut() else {
+        let Some(Field {
+            kind: FieldKind::Choice { options, selected },
+            ..
+        }) = self.asked.form.fields.last_mut()
+        else {
             return Ok(());
         };
         if options.len() >= MOST_CHOICES {
@@ -188,7 +211,10 @@ impl Page {
         if matches!(attributes.get("selected").as_str(), "true" | "selected") {
             *selected = options.len();
         }
-        options.push(Choice { value: attributes.get("value"), label: String::new() });
+        options.push(Choice {
+            value: attributes.get("value"),
+            label: String::new(),
+        });
         Ok(())
     }
 
@@ -215,8 +241,13 @@ impl Attributes {
     fn of(tag: &BytesStart<'_>) -> Result<Self, XmlError> {
         let read = tag.attributes().map(|attribute| {
             let attribute = attribute.map_err(|_| XmlError::Malformed)?;
-            let value = attribute.unescape_value().map_err(|_| XmlError::Malformed)?;
-            Ok((attribute.key.local_name().as_ref().to_owned(), value.into_owned()))
+            let value = attribute
+                .normalized_value(XmlVersion::Implicit1_0)
+                .map_err(|_| XmlError::Malformed)?;
+            Ok((
+                attribute.key.local_name().as_ref().to_owned(),
+                value.into_owned(),
+            ))
         });
         Ok(Self(read.collect::<Result<_, XmlError>>()?))
     }
@@ -238,8 +269,14 @@ fn filled(text: &str, parameters: &[String]) -> String {
 
 /// The first thing that we say: who we are, and for which address and group.
 pub fn begin(address: &str, group: Option<&str>, no_certificate: bool) -> String {
-    let group = group.map_or_else(String::new, |group| format!("<group-select>{}</group-select>", escape(group)));
-    let fail = if no_certificate { "<client-cert-fail/>" } else { "" };
+    let group = group.map_or_else(String::new, |group| {
+        format!("<group-select>{}</group-select>", escape(group))
+    });
+    let fail = if no_certificate {
+        "<client-cert-fail/>"
+    } else {
+        ""
+    };
     format!(
         r#"{HEAD}<config-auth client="vpn" type="init"{VERSION}{group}<group-access>{}</group-access>{fail}</config-auth>"#,
         escape(address)
@@ -266,7 +303,9 @@ pub fn answer(asked: &Asked, answers: &Answers) -> String {
                 group = format!("<group-select>{value}</group-select>");
             }
             // Cisco's gateways read these under another name, and never the repetition of a new password.
-            (_, "answer" | "whichpin" | "new_password") => auth += &format!("<password>{value}</password>"),
+            (_, "answer" | "whichpin" | "new_password") => {
+                auth += &format!("<password>{value}</password>")
+            }
             (_, "verify_pin" | "verify_password") => {}
             (_, name) if is_name(name) => auth += &format!("<{name}>{value}</{name}>"),
             _ => {}
@@ -290,7 +329,9 @@ const VERSION: &str = concat!(
 /// True when a field's name can be an element's name: it comes from outside.
 fn is_name(name: &str) -> bool {
     let mut letters = name.chars();
-    letters.next().is_some_and(|first| first.is_ascii_alphabetic() || first == '_')
+    letters
+        .next()
+        .is_some_and(|first| first.is_ascii_alphabetic() || first == '_')
         && letters.all(|letter| letter.is_ascii_alphanumeric() || matches!(letter, '_' | '-' | '.'))
 }
 

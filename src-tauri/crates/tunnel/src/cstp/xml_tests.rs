@@ -57,12 +57,17 @@ fn groups_hidden_fields_and_opaque_parts_go_back_as_they_came() {
     assert_eq!(asked.form.message, "Ouvert: Lundi & mardi.");
     assert_eq!(asked.form.error.as_deref(), Some("Login failed."));
     assert_eq!(asked.form.questions().count(), 3);
-    let answers = Answers::new().with("username", "a").with("password", "p<&>\"");
+    let answers = Answers::new()
+        .with("username", "a")
+        .with("password", "p<&>\"");
     let sent = answer(&asked, &answers);
     assert!(sent.contains("<opaque is-for=\"sg\"><tunnel-group>Staff</tunnel-group><config-hash>1&amp;2</config-hash></opaque>"));
     assert!(sent.contains("<state>a&lt;b</state>"));
     assert!(sent.contains("<password>p&lt;&amp;&gt;&quot;</password>"));
-    assert!(sent.contains("<group-select>Staff B</group-select>"), "{sent}");
+    assert!(
+        sent.contains("<group-select>Staff B</group-select>"),
+        "{sent}"
+    );
     assert!(!sent.contains("Login"));
     let other = answer(&asked, &answers.with("group_list", "A"));
     assert!(other.contains("<group-select>A</group-select>"));
@@ -78,13 +83,16 @@ fn the_end_of_the_dialogue_is_recognised_with_and_without_a_token() {
     assert_eq!(complete(""), Ok(Said::Complete { token: None }));
     assert_eq!(
         complete("<session-token>AB@1</session-token>"),
-        Ok(Said::Complete { token: Some("AB@1".to_owned()) })
+        Ok(Said::Complete {
+            token: Some("AB@1".to_owned())
+        })
     );
 }
 
 #[test]
 fn a_certificate_of_the_device_can_be_wanted() {
-    let text = r#"<config-auth client="vpn" type="auth-request"><client-cert-request/></config-auth>"#;
+    let text =
+        r#"<config-auth client="vpn" type="auth-request"><client-cert-request/></config-auth>"#;
     assert_eq!(parse(text), Ok(Said::WantsCertificate));
 }
 
@@ -102,7 +110,9 @@ fn what_is_no_sign_in_is_refused() {
     }
     let many = "<input type=\"text\" name=\"a\"/>".repeat(33);
     assert_eq!(
-        parse(&format!("<config-auth type=\"auth-request\"><form>{many}</form></config-auth>")),
+        parse(&format!(
+            "<config-auth type=\"auth-request\"><form>{many}</form></config-auth>"
+        )),
         Err(XmlError::TooManyFields)
     );
     assert_eq!(parse(&" ".repeat(LONGEST + 1)), Err(XmlError::TooLong));
