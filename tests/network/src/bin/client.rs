@@ -1,0 +1,2 @@
+//! The client of the tests.
+fn main() {}

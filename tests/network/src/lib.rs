@@ -1,0 +1,1 @@
+//! The tunnel against a real gateway, by a client without rights, on a network that goes wrong on purpose.
