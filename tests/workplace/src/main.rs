@@ -69,6 +69,10 @@ fn main() -> ExitCode {
         .with_target(false)
         .without_time()
         .init();
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    if workplace::gateway::parts::is_part(&arguments) {
+        return workplace::gateway::parts::main(&arguments);
+    }
     let result = match Line::parse().action {
         Action::Up(up) if up.detach => detach(&up),
         Action::Up(up) => hold(&up),
