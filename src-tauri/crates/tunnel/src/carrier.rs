@@ -1,6 +1,7 @@
 //! What carries `WireGuard`'s datagrams to the gateway: UDP, or a WebSocket where UDP is blocked.
 
 mod udp;
+pub mod websocket;
 
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};

@@ -114,22 +114,19 @@ impl Dialer {
             Host::Name(name) => stack.resolve(name).await?,
         };
         let allowed = allowed(addresses, |address| self.policy.allows_inside(address))?;
-        each(allowed, port, async |to| {
-            Ok(Stream(Way::Tunnel(stack.tcp_connect(to).await?)))
-        })
-        .await
+        each(allowed, port, Some(stack)).await
     }
 
     async fn direct(&self, host: &Host, port: u16) -> Result<Stream, ConnectError> {
         let addresses = system_addresses(host).await?;
         let allowed = allowed(addresses, |address| self.policy.allows_direct(address))?;
-        each(allowed, port, system_connect).await
+        each(allowed, port, None).await
     }
 
     async fn system_inside(&self, host: &Host, port: u16) -> Result<Stream, ConnectError> {
         let addresses = system_addresses(host).await?;
         let allowed = allowed(addresses, |address| self.policy.allows_inside(address))?;
-        each(allowed, port, system_connect).await
+        each(allowed, port, None).await
     }
 }
 
@@ -153,15 +150,21 @@ fn allowed(
     }
 }
 
-/// One address after the other; the last failure counts.
+/// One address after the other; the last failure counts. Without a stack: through the system.
 async fn each(
     addresses: Vec<IpAddr>,
     port: u16,
-    connect: impl AsyncFn(SocketAddr) -> Result<Stream, ConnectError>,
+    stack: Option<&Netstack>,
 ) -> Result<Stream, ConnectError> {
     let mut last = ConnectError::NoSuchName;
     for address in addresses {
-        let attempt = connect(SocketAddr::new(address, port));
+        let to = SocketAddr::new(address, port);
+        let attempt = async {
+            match stack {
+                Some(stack) => Ok(Stream(Way::Tunnel(stack.tcp_connect(to).await?))),
+                None => system_connect(to).await,
+            }
+        };
         match tokio::time::timeout(ADDRESS_DEADLINE, attempt).await {
             Ok(Ok(stream)) => return Ok(stream),
             Ok(Err(error)) => last = error,

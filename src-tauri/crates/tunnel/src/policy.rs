@@ -229,8 +229,16 @@ mod tests {
         assert_eq!(route(&policy, "www.example.org"), Route::Direct);
         assert_eq!(route(&policy, "192.0.2.1"), Route::Direct);
         for bad in [
-            "127.0.0.1", "::1", "0.0.0.0", "::", "0.1.2.3", "::ffff:127.0.0.1", "10.50.0.1",
-            "fd50::9", "224.0.0.1", "255.255.255.255",
+            "127.0.0.1",
+            "::1",
+            "0.0.0.0",
+            "::",
+            "0.1.2.3",
+            "::ffff:127.0.0.1",
+            "10.50.0.1",
+            "fd50::9",
+            "224.0.0.1",
+            "255.255.255.255",
         ] {
             assert_eq!(
                 policy.allows_direct(bad.parse().unwrap()),
@@ -266,8 +274,18 @@ mod tests {
     #[test]
     fn what_only_a_resolver_takes_for_an_address_is_no_host() {
         for bad in [
-            "127.1", "0x7f000001", "2130706433", "010.0.0.1", "", ".", "a..b", "a b", "é.test",
-            "[corp.test]", "a:1", "1.2.3.4.5",
+            "127.1",
+            "0x7f000001",
+            "2130706433",
+            "010.0.0.1",
+            "",
+            ".",
+            "a..b",
+            "a b",
+            "é.test",
+            "[corp.test]",
+            "a:1",
+            "1.2.3.4.5",
         ] {
             assert_eq!(Host::parse(bad), Err(BadHost), "{bad}");
         }

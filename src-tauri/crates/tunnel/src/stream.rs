@@ -7,10 +7,8 @@ use std::task::{Context, Poll};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 /// Bytes to and from a destination. `shutdown` closes our direction only.
-#[derive(Debug)]
 pub struct Stream(pub(crate) Way);
 
-#[derive(Debug)]
 pub(crate) enum Way {
     Tunnel(netstack::TcpStream),
     System(tokio::net::TcpStream),
@@ -20,6 +18,14 @@ impl Stream {
     /// Whether the connection goes through the tunnel.
     pub const fn is_inside_tunnel(&self) -> bool {
         matches!(self.0, Way::Tunnel(_))
+    }
+}
+
+impl std::fmt::Debug for Stream {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Stream")
+            .field("inside_tunnel", &self.is_inside_tunnel())
+            .finish_non_exhaustive()
     }
 }
 
