@@ -2,10 +2,10 @@
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::time::Instant;
 
 use bytes::BytesMut;
 use smoltcp::wire::IpProtocol;
+use tokio::time::Instant;
 
 use crate::icmp::{self, Complaint, ComplaintKind};
 use crate::packet::{self, Ip};

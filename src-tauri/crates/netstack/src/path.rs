@@ -2,9 +2,10 @@
 
 use std::collections::HashMap;
 use std::net::IpAddr;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use parking_lot::Mutex;
+use tokio::time::Instant;
 
 /// A way may grow again: forget what was told after ten minutes (RFC 8201 §4).
 const REMEMBERED: Duration = Duration::from_mins(10);

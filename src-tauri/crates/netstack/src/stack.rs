@@ -4,7 +4,9 @@ use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
-use std::time::{Duration, Instant};
+use std::time::Duration;
+
+use tokio::time::Instant;
 
 use crate::config::{Config, MTU_MAX, MTU_MIN};
 use crate::icmp::{self, Echoes, PingError};
@@ -13,7 +15,7 @@ use crate::outbox::Outbox;
 use crate::path::Paths;
 use crate::ports::Ports;
 use crate::resolver::{ResolveError, Resolver};
-use crate::tcp::{self, ConnectError, Flow, TcpStream};
+use crate::tcp::{self, ConnectError, Flow, TcpStream, Time};
 use crate::udp::{self, UdpSocket};
 
 /// Connections, datagrams, names and echoes of one tunnel. Cheap to clone; all clones are the same
@@ -171,6 +173,16 @@ impl Counters {
 impl Shared {
     pub fn mtu(&self) -> usize {
         self.mtu.load(Ordering::Relaxed)
+    }
+
+    /// Largest IP packet in bytes to one destination.
+    pub fn mtu_to(&self, destination: IpAddr) -> usize {
+        self.paths.mtu(destination, self.mtu(), Instant::now())
+    }
+
+    /// The clock of connections.
+    pub fn now(&self) -> Time {
+        Time::from_epoch(self.epoch.elapsed())
     }
 
     pub fn is_closed(&self) -> bool {

@@ -1,141 +1,268 @@
-#![allow(clippy::pedantic, clippy::unwrap_used)]
-use bytes::BytesMut;
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+//! TCP segments as they travel (RFC 9293 §3.1, RFC 7323, RFC 2018).
 
-fn sum(mut acc: u64, b: &[u8]) -> u64 {
-    let mut it = b.chunks_exact(8);
-    for c in &mut it {
-        let v = u64::from_be_bytes(c.try_into().unwrap());
-        let (r, o) = acc.overflowing_add(v);
-        acc = r + o as u64;
+use std::net::SocketAddr;
+
+use bytes::{Bytes, BytesMut};
+use smoltcp::phy::ChecksumCapabilities;
+use smoltcp::wire::{
+    IpProtocol, TcpControl, TcpOption, TcpPacket, TcpRepr, TcpSeqNumber, TcpTimestampRepr,
+};
+
+use super::rope::Rope;
+use crate::packet::{self, Ip};
+
+/// Bytes of the header without options.
+pub const HEADER: usize = 20;
+
+/// Bytes that the timestamp takes in every segment, padding included.
+pub const TIMESTAMP: usize = 12;
+
+/// Room for options (RFC 9293 §3.1: the header length has four bits).
+const OPTIONS_MAX: usize = 40;
+
+/// Everything of a segment but its bytes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Header {
+    pub control: TcpControl,
+    pub sequence: u32,
+    pub acknowledgement: Option<u32>,
+    /// As it travels, not scaled.
+    pub window: u16,
+    pub mss: Option<u16>,
+    pub window_scale: Option<u8>,
+    pub sack_permitted: bool,
+    pub timestamp: Option<Timestamp>,
+    /// Ranges that were received out of order, `first..after_last`.
+    pub sack: [Option<(u32, u32)>; 3],
+}
+
+/// RFC 7323 §3.2.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Timestamp {
+    pub value: u32,
+    /// The other side's value; means nothing in a segment without acknowledgement.
+    pub echo: u32,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Segment {
+    pub header: Header,
+    pub payload: Bytes,
+}
+
+impl Segment {
+    /// Sequence numbers that the segment takes: SYN and FIN count as one.
+    pub fn sequence_len(&self) -> u64 {
+        self.payload.len() as u64 + self.header.control.len() as u64
     }
-    let r = it.remainder();
-    if !r.is_empty() {
-        let mut t = [0u8; 8];
-        t[..r.len()].copy_from_slice(r);
-        let (x, o) = acc.overflowing_add(u64::from_be_bytes(t));
-        acc = x + o as u64;
+}
+
+/// Reads what an IP packet carries: sender's port, our port, segment. `None` when it is malformed
+/// or damaged.
+pub fn parse(ip: &Ip, packet: &Bytes) -> Option<(u16, u16, Segment)> {
+    let bytes = packet.get(ip.payload.clone())?;
+    if packet::checksum(ip.source, ip.destination, IpProtocol::Tcp, bytes) != 0 {
+        return None;
     }
-    acc
-}
-fn fold(mut s: u64) -> u16 {
-    s = (s >> 32) + (s & 0xffff_ffff);
-    s = (s >> 32) + (s & 0xffff_ffff);
-    s = (s >> 16) + (s & 0xffff);
-    s = (s >> 16) + (s & 0xffff);
-    s = (s >> 16) + (s & 0xffff);
-    s as u16
-}
-pub fn checksum(acc: u64, b: &[u8]) -> u16 {
-    !fold(sum(acc, b))
-}
-
-pub fn ipv4_header(h: &mut [u8], total: usize, proto: u8, src: Ipv4Addr, dst: Ipv4Addr) {
-    h[..20].fill(0);
-    h[0] = 0x45;
-    h[2..4].copy_from_slice(&(total as u16).to_be_bytes());
-    h[6] = 0x40;
-    h[8] = 64;
-    h[9] = proto;
-    h[12..16].copy_from_slice(&src.octets());
-    h[16..20].copy_from_slice(&dst.octets());
-    let c = checksum(0, &h[..20]);
-    h[10..12].copy_from_slice(&c.to_be_bytes());
-}
-
-pub fn udp(src: IpAddr, sport: u16, dst: SocketAddr, data: &[u8]) -> BytesMut {
-    let ul = 8 + data.len();
-    let (mut p, hl) = match (src, dst.ip()) {
-        (IpAddr::V4(s), IpAddr::V4(d)) => {
-            let mut p = BytesMut::zeroed(20 + ul);
-            ipv4_header(&mut p[..20], 20 + ul, 17, s, d);
-            (p, 20)
-        }
-        (IpAddr::V6(s), IpAddr::V6(d)) => {
-            let mut p = BytesMut::zeroed(40 + ul);
-            p[0] = 0x60;
-            p[4..6].copy_from_slice(&(ul as u16).to_be_bytes());
-            p[6] = 17;
-            p[7] = 64;
-            p[8..24].copy_from_slice(&s.octets());
-            p[24..40].copy_from_slice(&d.octets());
-            (p, 40)
-        }
-        _ => return BytesMut::new(),
+    let tcp = TcpPacket::new_checked(bytes).ok()?;
+    let repr = TcpRepr::parse(
+        &tcp,
+        &ip.source.into(),
+        &ip.destination.into(),
+        &ChecksumCapabilities::ignored(),
+    )
+    .ok()?;
+    let start = ip.payload.start + usize::from(tcp.header_len());
+    let header = Header {
+        control: repr.control,
+        sequence: repr.seq_number.0.cast_unsigned(),
+        acknowledgement: repr.ack_number.map(|number| number.0.cast_unsigned()),
+        window: repr.window_len,
+        mss: repr.max_seg_size,
+        window_scale: repr.window_scale,
+        sack_permitted: repr.sack_permitted,
+        timestamp: repr.timestamp.map(|stamp| Timestamp {
+            value: stamp.tsval,
+            echo: stamp.tsecr,
+        }),
+        sack: repr.sack_ranges,
     };
-    p[hl..hl + 2].copy_from_slice(&sport.to_be_bytes());
-    p[hl + 2..hl + 4].copy_from_slice(&dst.port().to_be_bytes());
-    p[hl + 4..hl + 6].copy_from_slice(&(ul as u16).to_be_bytes());
-    p[hl + 8..].copy_from_slice(data);
-    let c = l4_checksum(&p, hl, 17);
-    p[hl + 6..hl + 8].copy_from_slice(&(if c == 0 { 0xffff } else { c }).to_be_bytes());
-    p
+    Some((
+        repr.src_port,
+        repr.dst_port,
+        Segment {
+            header,
+            payload: packet.slice(start..ip.payload.end),
+        },
+    ))
 }
 
-fn l4_checksum(p: &[u8], hl: usize, proto: u8) -> u16 {
-    let addrs = if hl == 40 && p[0] >> 4 == 6 {
-        &p[8..40]
-    } else {
-        &p[12..20]
+/// Writes a whole IP packet: `header`, then `payload` bytes of `rope` from number `from` on.
+/// `None` when the addresses are of different families.
+pub fn emit(
+    ours: SocketAddr,
+    theirs: SocketAddr,
+    header: &Header,
+    rope: &Rope,
+    from: u64,
+    payload: usize,
+) -> Option<BytesMut> {
+    let mut options = [0; OPTIONS_MAX];
+    let options_len = write_options(header, &mut options);
+    let segment_len = HEADER + options_len + payload;
+    let ip_len = packet::header_len(theirs.ip());
+
+    let mut bytes = BytesMut::with_capacity(ip_len + segment_len);
+    packet::write_header(
+        &mut bytes,
+        ours.ip(),
+        theirs.ip(),
+        IpProtocol::Tcp,
+        segment_len,
+    )?;
+    bytes.resize(ip_len + HEADER, 0);
+    bytes.extend_from_slice(&options[..options_len]);
+    rope.copy(from, payload, &mut bytes);
+
+    let mut tcp = TcpPacket::new_unchecked(&mut bytes[ip_len..]);
+    tcp.set_src_port(ours.port());
+    tcp.set_dst_port(theirs.port());
+    tcp.set_seq_number(TcpSeqNumber(header.sequence.cast_signed()));
+    tcp.set_ack_number(TcpSeqNumber(
+        header.acknowledgement.unwrap_or(0).cast_signed(),
+    ));
+    #[expect(clippy::cast_possible_truncation, reason = "at most 60")]
+    tcp.set_header_len((HEADER + options_len) as u8);
+    match header.control {
+        TcpControl::None => {}
+        TcpControl::Psh => tcp.set_psh(true),
+        TcpControl::Syn => tcp.set_syn(true),
+        TcpControl::Fin => tcp.set_fin(true),
+        TcpControl::Rst => tcp.set_rst(true),
+    }
+    tcp.set_ack(header.acknowledgement.is_some());
+    tcp.set_window_len(header.window);
+
+    let checksum = packet::checksum(
+        ours.ip(),
+        theirs.ip(),
+        IpProtocol::Tcp,
+        &bytes[ip_len..],
+    );
+    bytes[ip_len + 16..ip_len + 18].copy_from_slice(&checksum.to_ne_bytes());
+    Some(bytes)
+}
+
+/// Writes options so that each ends on a word; receivers have a fast path for exactly the order
+/// "no-operation, no-operation, timestamp" (RFC 7323 appendix A). Gives their length.
+fn write_options(header: &Header, buffer: &mut [u8; OPTIONS_MAX]) -> usize {
+    let mut rest = &mut buffer[..];
+    let pad = |rest, count: usize| {
+        (0..count).fold(rest, |rest, _| TcpOption::NoOperation.emit(rest))
     };
-    let acc = sum(0, addrs);
-    let (a, o) = acc.overflowing_add(proto as u64 + (p.len() - hl) as u64);
-    checksum(a + o as u64, &p[hl..])
+    if let Some(mss) = header.mss {
+        rest = TcpOption::MaxSegmentSize(mss).emit(rest);
+    }
+    if let Some(scale) = header.window_scale {
+        rest = TcpOption::WindowScale(scale).emit(pad(rest, 1));
+    }
+    if header.sack_permitted {
+        rest = TcpOption::SackPermitted.emit(pad(rest, 2));
+    }
+    if let Some(stamp) = header.timestamp {
+        let stamp = TcpTimestampRepr::new(stamp.value, stamp.echo);
+        rest = TcpOption::TimeStamp {
+            tsval: stamp.tsval,
+            tsecr: stamp.tsecr,
+        }
+        .emit(pad(rest, 2));
+    }
+    if header.sack[0].is_some() {
+        rest = TcpOption::SackRange(header.sack).emit(pad(rest, 2));
+    }
+    let left = rest.len();
+    OPTIONS_MAX - left
 }
 
-/// `big` is an IP+TCP packet without checksums; `mss` = payload bytes per output packet (0 = no split).
-pub fn segment(big: BytesMut, mss: usize, out: &mut Vec<BytesMut>) {
-    let v6 = big[0] >> 4 == 6;
-    let hl = if v6 { 40 } else { ((big[0] & 15) as usize) * 4 };
-    let proto = if v6 { big[6] } else { big[9] };
-    if proto != 6 {
-        out.push(big);
-        return;
-    }
-    let th = ((big[hl + 12] >> 4) as usize) * 4;
-    let data = big.len() - hl - th;
-    if mss == 0 || data <= mss {
-        let mut p = big;
-        finish(&mut p, v6, hl);
-        out.push(p);
-        return;
-    }
-    let seq0 = u32::from_be_bytes(big[hl + 4..hl + 8].try_into().unwrap());
-    let ident = u16::from_be_bytes([big[4], big[5]]);
-    let flags = big[hl + 13];
-    let mut off = 0;
-    let mut i = 0u16;
-    while off < data {
-        let n = mss.min(data - off);
-        let last = off + n == data;
-        let mut p = BytesMut::with_capacity(hl + th + n + 48);
-        p.extend_from_slice(&big[..hl + th]);
-        p.extend_from_slice(&big[hl + th + off..hl + th + off + n]);
-        p[hl + 4..hl + 8].copy_from_slice(&seq0.wrapping_add(off as u32).to_be_bytes());
-        if !last {
-            p[hl + 13] = flags & !0x09; // FIN, PSH only on the last one
-        }
-        if !v6 {
-            p[4..6].copy_from_slice(&ident.wrapping_add(i).to_be_bytes());
-        }
-        finish(&mut p, v6, hl);
-        out.push(p);
-        off += n;
-        i += 1;
-    }
-}
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
 
-fn finish(p: &mut BytesMut, v6: bool, hl: usize) {
-    let len = p.len();
-    if v6 {
-        p[4..6].copy_from_slice(&((len - 40) as u16).to_be_bytes());
-    } else {
-        p[2..4].copy_from_slice(&(len as u16).to_be_bytes());
-        p[10..12].fill(0);
-        let c = checksum(0, &p[..hl]);
-        p[10..12].copy_from_slice(&c.to_be_bytes());
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn headers() -> impl Strategy<Value = Header> {
+        let control = prop_oneof![
+            Just(TcpControl::None),
+            Just(TcpControl::Psh),
+            Just(TcpControl::Syn),
+            Just(TcpControl::Fin),
+            Just(TcpControl::Rst),
+        ];
+        let numbers = (any::<u32>(), any::<Option<u32>>(), any::<u16>());
+        let ranges = prop::collection::vec(any::<(u32, u32)>(), 0..4);
+        let syn = any::<Option<(u16, u8)>>();
+        (control, numbers, syn, any::<Option<(u32, u32)>>(), ranges).prop_map(
+            |(control, (sequence, acknowledgement, window), syn, stamp, ranges)| Header {
+                control,
+                sequence,
+                acknowledgement,
+                window,
+                mss: syn.map(|(mss, _)| mss),
+                window_scale: syn.map(|(_, scale)| scale % 15),
+                sack_permitted: syn.is_some(),
+                timestamp: stamp.map(|(value, echo)| Timestamp { value, echo }),
+                // A SYN has no ranges, and with one the options would be too long.
+                sack: std::array::from_fn(|at| {
+                    ranges.get(at).copied().filter(|_| syn.is_none())
+                }),
+            },
+        )
     }
-    p[hl + 16..hl + 18].fill(0);
-    let c = l4_checksum(p, hl, 6);
-    p[hl + 16..hl + 18].copy_from_slice(&c.to_be_bytes());
+
+    proptest! {
+        #[test]
+        fn what_is_written_is_read_again(
+            header in headers(),
+            payload in prop::collection::vec(any::<u8>(), 0..3000),
+            v6 in any::<bool>(),
+        ) {
+            let (ours, theirs): (SocketAddr, SocketAddr) = if v6 {
+                ("[fd00::1]:4000".parse().unwrap(), "[fd00::2]:80".parse().unwrap())
+            } else {
+                ("10.0.0.1:4000".parse().unwrap(), "10.0.0.2:80".parse().unwrap())
+            };
+            let mut rope = Rope::new(1);
+            rope.push(&payload);
+            let bytes = emit(ours, theirs, &header, &rope, 1, payload.len()).unwrap().freeze();
+            let ip = packet::parse(&bytes).unwrap();
+            let (from, to, segment) = parse(&ip, &bytes).unwrap();
+            prop_assert_eq!((from, to), (4000, 80));
+            prop_assert_eq!(segment.header, header);
+            prop_assert_eq!(&segment.payload[..], &payload[..]);
+        }
+
+        #[test]
+        fn one_wrong_bit_is_noticed(at in 20_usize..72, bit in 0..8) {
+            let rope = Rope::new(1);
+            let header = Header {
+                control: TcpControl::None,
+                sequence: 77,
+                acknowledgement: Some(78),
+                window: 500,
+                mss: None,
+                window_scale: None,
+                sack_permitted: false,
+                timestamp: Some(Timestamp { value: 1, echo: 2 }),
+                sack: [Some((3, 4)), Some((5, 6)), None],
+            };
+            let (ours, theirs) = ("10.0.0.1:4000".parse().unwrap(), "10.0.0.2:80".parse().unwrap());
+            let mut bytes = emit(ours, theirs, &header, &rope, 1, 0).unwrap();
+            bytes[at] ^= 1_u8 << bit;
+            let bytes = bytes.freeze();
+            let ip = packet::parse(&bytes).unwrap();
+            prop_assert!(parse(&ip, &bytes).is_none());
+        }
+    }
 }
