@@ -49,5 +49,5 @@ fn descends_from(process: u32, root: u32, parent_of: impl Fn(u32) -> Option<u32>
     false
 }
 
-#[cfg(test)]
+#[cfg(all(test, unix))]
 mod tests;

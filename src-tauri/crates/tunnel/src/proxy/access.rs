@@ -53,6 +53,15 @@ impl Access {
         }
     }
 
+    /// As if another process were this program.
+    #[cfg(test)]
+    pub(super) const fn with_root(root: u32) -> Self {
+        Self {
+            credentials: None,
+            root,
+        }
+    }
+
     /// And whoever gives these credentials.
     #[must_use]
     pub fn or_with(mut self, credentials: Credentials) -> Self {
