@@ -53,6 +53,11 @@ mod stack;
 mod tcp;
 mod udp;
 
+#[cfg(test)]
+mod testing;
+#[cfg(test)]
+mod tests;
+
 pub use config::Config;
 pub use icmp::PingError;
 pub use link::Link;

@@ -9,9 +9,20 @@ use parking_lot::RwLock;
 const FIRST: u16 = 20_000;
 const COUNT: u16 = 45_000;
 
+/// Which free port is next.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Order {
+    /// One after the other: a port rests for as long as possible before it is used again, so that
+    /// the other side has forgotten the former connection. Begins at a random one.
+    Ascending,
+    /// Cannot be foreseen, which makes forged answers to a question of ours hard (RFC 5452 §9.2).
+    Random,
+}
+
 /// Who owns which local port.
 pub struct Ports<T> {
     owners: RwLock<Owners<T>>,
+    order: Order,
 }
 
 struct Owners<T> {
@@ -20,9 +31,9 @@ struct Owners<T> {
 }
 
 impl<T: Clone> Ports<T> {
-    /// Starts at a random port: a stack that is made anew meets no remains of the former one.
-    pub fn new() -> Self {
+    pub fn new(order: Order) -> Self {
         Self {
+            order,
             owners: RwLock::new(Owners {
                 by_port: HashMap::default(),
                 next: rand::random_range(0..COUNT),
@@ -33,6 +44,9 @@ impl<T: Clone> Ports<T> {
     /// Gives the next free port to what `make` makes of it. `None` when all are taken.
     pub fn claim<R>(&self, make: impl FnOnce(u16) -> (T, R)) -> Option<R> {
         let mut owners = self.owners.write();
+        if self.order == Order::Random {
+            owners.next = rand::random_range(0..COUNT);
+        }
         for _ in 0..COUNT {
             let port = FIRST + owners.next;
             owners.next = (owners.next + 1) % COUNT;

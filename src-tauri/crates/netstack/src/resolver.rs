@@ -1,162 +1,49 @@
-//! Names, asked inside the tunnel.
-#![allow(clippy::pedantic)]
+//! Names, asked inside the tunnel: hickory's resolver on our own sockets.
+//!
+//! A name with a dot is asked as it is; a single label is completed by the search domains first.
+//! UDP, then TCP when an answer was cut short; all resolvers that are configured take part; answers
+//! are kept for as long as they say, but no longer than five minutes.
+
+use std::future::Future;
+use std::io;
+use std::net::{IpAddr, SocketAddr};
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use hickory_resolver::config::{
+    LookupIpStrategy, NameServerConfig, ResolveHosts, ResolverConfig, ResolverOpts,
+};
+use hickory_resolver::net::runtime::iocompat::AsyncIoTokioAsStd;
+use hickory_resolver::net::runtime::{
+    DnsUdpSocket, RuntimeProvider, TokioHandle, TokioTime,
+};
+use hickory_resolver::net::{DnsError, NetError};
+use hickory_resolver::proto::op::ResponseCode;
+use hickory_resolver::proto::rr::{Name, RecordType};
+use parking_lot::Mutex;
 
 use crate::config::Config;
 use crate::stack::Shared;
-use crate::tcp;
+use crate::tcp::{self, TcpStream};
 use crate::udp::UdpSocket;
-use std::sync::Arc;
 
-use std::io;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
-use std::time::Duration;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+/// For one question to one resolver; asked three times.
+const PATIENCE: Duration = Duration::from_millis(1200);
+const REPETITIONS: usize = 2;
 
-fn query(id: u16, name: &str, qtype: u16) -> io::Result<Vec<u8>> {
-    let mut q = vec![];
-    q.extend_from_slice(&id.to_be_bytes());
-    q.extend_from_slice(&[1, 0, 0, 1, 0, 0, 0, 0, 0, 0]);
-    for l in name.split('.') {
-        if l.is_empty() || l.len() > 63 || !l.is_ascii() {
-            return Err(io::Error::new(io::ErrorKind::InvalidInput, "bad host name"));
-        }
-        q.push(l.len() as u8);
-        q.extend_from_slice(l.as_bytes());
-    }
-    q.push(0);
-    q.extend_from_slice(&qtype.to_be_bytes());
-    q.extend_from_slice(&[0, 1]);
-    Ok(q)
-}
+/// For everything together.
+const DEADLINE: Duration = Duration::from_secs(6);
 
-fn skip_name(b: &[u8], mut p: usize) -> Option<usize> {
-    loop {
-        match *b.get(p)? {
-            0 => return Some(p + 1),
-            l if l & 0xc0 == 0xc0 => return Some(p + 2),
-            l => p += 1 + l as usize,
-        }
-    }
-}
+/// A name that moved is found again without waiting for a day.
+const KEPT_MAX: Duration = Duration::from_mins(5);
 
-/// (rcode, truncated, addresses, smallest ttl)
-fn parse(b: &[u8], query: &[u8], qtype: u16) -> Option<(u8, bool, Vec<IpAddr>, u32)> {
-    // id and the whole question must match ours
-    if b.len() < query.len() || b[..2] != query[..2] || b[2] & 0x80 == 0 {
-        return None;
-    }
-    if !b[12..query.len()].eq_ignore_ascii_case(&query[12..]) {
-        return None;
-    }
-    let an = u16::from_be_bytes([b[6], b[7]]);
-    let mut p = query.len();
-    let (mut v, mut ttl) = (vec![], u32::MAX);
-    for _ in 0..an {
-        p = skip_name(b, p)?;
-        let h = b.get(p..p + 10)?;
-        let t = u16::from_be_bytes([h[0], h[1]]);
-        let n = u16::from_be_bytes([h[8], h[9]]) as usize;
-        let d = b.get(p + 10..p + 10 + n)?;
-        if t == qtype {
-            ttl = ttl.min(u32::from_be_bytes([h[4], h[5], h[6], h[7]]));
-            match (t, n) {
-                (1, 4) => v.push(IpAddr::V4(Ipv4Addr::new(d[0], d[1], d[2], d[3]))),
-                (28, 16) => v.push(IpAddr::V6(Ipv6Addr::from(<[u8; 16]>::try_from(d).ok()?))),
-                _ => {}
-            }
-        }
-        p += 10 + n;
-    }
-    Some((b[3] & 15, b[2] & 2 != 0, v, ttl))
-}
-
-async fn one(ns: &Arc<Shared>, name: &str, qtype: u16) -> io::Result<(Vec<IpAddr>, u32)> {
-    let servers = &ns.config.dns;
-    let mut last = io::Error::new(
-        io::ErrorKind::TimedOut,
-        "no answer from the internal resolver",
-    );
-    for round in 0..3u32 {
-        for srv in servers {
-            let q = query(rand::random(), name, qtype)?;
-            let mut s = UdpSocket::bind(ns)?;
-            s.send_to(&q, SocketAddr::new(*srv, 53))?;
-            let answer = tokio::time::timeout(Duration::from_millis(700 << round), async {
-                loop {
-                    let (from, b) = s.recv_from().await?;
-                    if from == SocketAddr::new(*srv, 53) {
-                        if let Some(r) = parse(&b, &q, qtype) {
-                            return io::Result::Ok(r);
-                        }
-                    }
-                }
-            })
-            .await;
-            let (mut rc, mut tc, mut v, mut ttl) = match answer {
-                Ok(r) => r?,
-                Err(_) => continue,
-            };
-            if tc {
-                let mut t = tcp::connect(ns, SocketAddr::new(*srv, 53)).await?;
-                t.write_all(&(q.len() as u16).to_be_bytes()).await?;
-                t.write_all(&q).await?;
-                let n = t.read_u16().await? as usize;
-                let mut b = vec![0; n];
-                t.read_exact(&mut b).await?;
-                (rc, tc, v, ttl) = parse(&b, &q, qtype)
-                    .ok_or_else(|| io::Error::from(io::ErrorKind::InvalidData))?;
-                let _ = tc;
-            }
-            match rc {
-                0 => return Ok((v, ttl)),
-                3 => return Err(io::Error::new(io::ErrorKind::NotFound, "no such name")),
-                c => last = io::Error::other(format!("resolver answered rcode {c}")),
-            }
-        }
-    }
-    Err(last)
-}
-
-async fn ask(ns: &Arc<Shared>, name: &str) -> io::Result<(Vec<IpAddr>, u32)> {
-    let c = &ns.config;
-    let a = async {
-        if c.v4.is_some() {
-            one(ns, name, 1).await
-        } else {
-            Ok((vec![], u32::MAX))
-        }
-    };
-    let b = async {
-        if c.v6.is_some() {
-            one(ns, name, 28).await
-        } else {
-            Ok((vec![], u32::MAX))
-        }
-    };
-    let (a, b) = tokio::join!(a, b);
-    let (mut v, mut ttl) = (vec![], 60u32);
-    let mut err = None;
-    for r in [b, a] {
-        match r {
-            Ok((x, t)) => {
-                if !x.is_empty() {
-                    ttl = ttl.min(t);
-                }
-                v.extend(x);
-            }
-            Err(e) => err = Some(e),
-        }
-    }
-    if v.is_empty() {
-        return Err(
-            err.unwrap_or_else(|| io::Error::new(io::ErrorKind::NotFound, "name has no address"))
-        );
-    }
-    Ok((v, ttl))
-}
+/// Answers that are kept.
+const KEPT_COUNT: u64 = 1024;
 
 /// Why a name has no address.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum ResolveError {
     /// The text can not be a host name.
     #[error("not a host name")]
@@ -178,32 +65,6 @@ pub enum ResolveError {
     Failed,
 }
 
-pub struct Resolver(Arc<Shared>);
-
-impl Resolver {
-    pub fn new(_: &Config, shared: &Arc<Shared>) -> Self {
-        Self(Arc::clone(shared))
-    }
-
-    pub async fn resolve(&self, name: &str) -> Result<Vec<IpAddr>, ResolveError> {
-        if let Ok(ip) = name.parse() {
-            return Ok(vec![ip]);
-        }
-        if self.0.config.dns.is_empty() {
-            return Err(ResolveError::NoResolver);
-        }
-        ask(&self.0, &name.trim_end_matches('.').to_ascii_lowercase())
-            .await
-            .map(|(v, _)| v)
-            .map_err(|e| match e.kind() {
-                io::ErrorKind::InvalidInput => ResolveError::BadName,
-                io::ErrorKind::NotFound => ResolveError::NoSuchName,
-                io::ErrorKind::TimedOut => ResolveError::TimedOut,
-                _ => ResolveError::Failed,
-            })
-    }
-}
-
 impl From<ResolveError> for io::Error {
     fn from(why: ResolveError) -> Self {
         let kind = match why {
@@ -213,5 +74,177 @@ impl From<ResolveError> for io::Error {
             ResolveError::NoResolver | ResolveError::Failed => io::ErrorKind::Other,
         };
         Self::new(kind, why)
+    }
+}
+
+pub struct Resolver {
+    /// `None` when no resolver is configured.
+    inner: Option<hickory_resolver::Resolver<InTunnel>>,
+}
+
+impl Resolver {
+    pub fn new(config: &Config, shared: &Arc<Shared>) -> Self {
+        let inner = build(config, shared)
+            .inspect_err(|why| tracing::warn!(%why, "the resolver of the tunnel can not start"))
+            .ok()
+            .flatten();
+        Self { inner }
+    }
+
+    /// Every address, never none. `fresh` asks even when an answer is kept.
+    pub async fn resolve(&self, text: &str, fresh: bool) -> Result<Vec<IpAddr>, ResolveError> {
+        if let Ok(address) = text.parse() {
+            return Ok(vec![address]);
+        }
+        let mut name = Name::from_utf8(text).map_err(|_| ResolveError::BadName)?;
+        if name.is_root() {
+            return Err(ResolveError::BadName);
+        }
+        // The search domains are for short names only: otherwise every typing error is asked
+        // several times.
+        if name.num_labels() > 1 {
+            name.set_fqdn(true);
+        }
+        let resolver = self.inner.as_ref().ok_or(ResolveError::NoResolver)?;
+        if fresh {
+            resolver.clear_lookup_cache(name.clone(), RecordType::A);
+            resolver.clear_lookup_cache(name.clone(), RecordType::AAAA);
+        }
+        let answer = tokio::time::timeout(DEADLINE, resolver.lookup_ip(name))
+            .await
+            .map_err(|_| ResolveError::TimedOut)?
+            .map_err(|why| reason(&why))?;
+        let addresses: Vec<_> = answer.iter().collect();
+        if addresses.is_empty() {
+            return Err(ResolveError::NoAddress);
+        }
+        Ok(addresses)
+    }
+}
+
+fn build(
+    config: &Config,
+    shared: &Arc<Shared>,
+) -> Result<Option<hickory_resolver::Resolver<InTunnel>>, NetError> {
+    let servers: Vec<_> = config
+        .dns
+        .iter()
+        .map(|address| NameServerConfig::udp_and_tcp(*address))
+        .collect();
+    let strategy = match (config.v4, config.v6) {
+        (Some(_), None) => LookupIpStrategy::Ipv4Only,
+        (None, Some(_)) => LookupIpStrategy::Ipv6Only,
+        (Some(_), Some(_)) => LookupIpStrategy::Ipv6AndIpv4,
+        (None, None) => return Ok(None),
+    };
+    if servers.is_empty() {
+        return Ok(None);
+    }
+    let search = config
+        .search
+        .iter()
+        .filter_map(|domain| Name::from_utf8(domain).ok())
+        .collect();
+    let mut options = ResolverOpts::default();
+    options.ip_strategy = strategy;
+    options.timeout = PATIENCE;
+    options.attempts = REPETITIONS;
+    options.cache_size = KEPT_COUNT;
+    options.positive_max_ttl = Some(KEPT_MAX);
+    // "No such name" is kept shortly: it is often said while a network comes up.
+    options.negative_max_ttl = Some(Duration::from_secs(10));
+    // The file of the system says nothing about the inside.
+    options.use_hosts_file = ResolveHosts::Never;
+    hickory_resolver::Resolver::builder_with_config(
+        ResolverConfig::from_parts(None, search, servers),
+        InTunnel {
+            shared: Arc::clone(shared),
+            tasks: TokioHandle::default(),
+        },
+    )
+    .with_options(options)
+    .build()
+    .map(Some)
+}
+
+fn reason(why: &NetError) -> ResolveError {
+    match why {
+        NetError::Dns(DnsError::NoRecordsFound(none)) => match none.response_code {
+            ResponseCode::NXDomain => ResolveError::NoSuchName,
+            ResponseCode::NoError => ResolveError::NoAddress,
+            _ => ResolveError::Failed,
+        },
+        NetError::Timeout | NetError::NoConnections | NetError::Io(_) => ResolveError::TimedOut,
+        _ => ResolveError::Failed,
+    }
+}
+
+/// Gives the resolver sockets of the stack instead of the system's.
+#[derive(Clone)]
+struct InTunnel {
+    shared: Arc<Shared>,
+    /// Owns the tasks of its TCP connections.
+    tasks: TokioHandle,
+}
+
+type Pending<T> = Pin<Box<dyn Send + Future<Output = io::Result<T>>>>;
+
+impl RuntimeProvider for InTunnel {
+    type Handle = TokioHandle;
+    type Timer = TokioTime;
+    type Udp = Datagrams;
+    type Tcp = AsyncIoTokioAsStd<TcpStream>;
+
+    fn create_handle(&self) -> Self::Handle {
+        self.tasks.clone()
+    }
+
+    fn connect_tcp(
+        &self,
+        server: SocketAddr,
+        _: Option<SocketAddr>,
+        patience: Option<Duration>,
+    ) -> Pending<Self::Tcp> {
+        let shared = Arc::clone(&self.shared);
+        Box::pin(async move {
+            let opening = tcp::connect(&shared, server);
+            match tokio::time::timeout(patience.unwrap_or(PATIENCE), opening).await {
+                Ok(stream) => Ok(AsyncIoTokioAsStd(stream?)),
+                Err(_) => Err(io::ErrorKind::TimedOut.into()),
+            }
+        })
+    }
+
+    fn bind_udp(&self, _: SocketAddr, _: SocketAddr) -> Pending<Self::Udp> {
+        let socket = UdpSocket::bind(&self.shared);
+        Box::pin(async move { Ok(Datagrams(Mutex::new(socket?))) })
+    }
+}
+
+struct Datagrams(Mutex<UdpSocket>);
+
+impl DnsUdpSocket for Datagrams {
+    type Time = TokioTime;
+
+    fn poll_recv_from(
+        &self,
+        context: &mut Context<'_>,
+        buffer: &mut [u8],
+    ) -> Poll<io::Result<(usize, SocketAddr)>> {
+        self.0.lock().poll_recv_from(context).map_ok(|(from, datagram)| {
+            // What does not fit is cut, as a socket of the system does.
+            let count = datagram.len().min(buffer.len());
+            buffer[..count].copy_from_slice(&datagram[..count]);
+            (count, from)
+        })
+    }
+
+    fn poll_send_to(
+        &self,
+        _: &mut Context<'_>,
+        datagram: &[u8],
+        to: SocketAddr,
+    ) -> Poll<io::Result<usize>> {
+        Poll::Ready(self.0.lock().send_to(datagram, to).map(|()| datagram.len()))
     }
 }

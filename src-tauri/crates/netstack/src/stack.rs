@@ -13,7 +13,7 @@ use crate::icmp::{self, Echoes, PingError};
 use crate::link::Link;
 use crate::outbox::Outbox;
 use crate::path::Paths;
-use crate::ports::Ports;
+use crate::ports::{Order, Ports};
 use crate::resolver::{ResolveError, Resolver};
 use crate::tcp::{self, ConnectError, Flow, TcpStream, Time};
 use crate::udp::{self, UdpSocket};
@@ -32,8 +32,8 @@ impl Netstack {
         let resolver_config = config.clone();
         let shared = Arc::new(Shared {
             mtu: AtomicUsize::new(config.mtu.clamp(MTU_MIN, MTU_MAX)),
-            tcp: Ports::new(),
-            udp: Ports::new(),
+            tcp: Ports::new(Order::Ascending),
+            udp: Ports::new(Order::Random),
             echoes: Echoes::default(),
             outbox: Outbox::new(config.outbox),
             paths: Paths::default(),
@@ -61,7 +61,12 @@ impl Netstack {
     /// The addresses of a name, asked inside the tunnel, of the families that the tunnel has; an
     /// address as text is given back as it is. Never empty.
     pub async fn resolve(&self, name: &str) -> Result<Vec<IpAddr>, ResolveError> {
-        self.resolver.resolve(name).await
+        self.resolver.resolve(name, false).await
+    }
+
+    /// Like [`Netstack::resolve`], but never from memory: shows whether the resolvers answer now.
+    pub async fn resolve_fresh(&self, name: &str) -> Result<Vec<IpAddr>, ResolveError> {
+        self.resolver.resolve(name, true).await
     }
 
     /// Sends an ICMP echo in an IP packet of `size` bytes; gives the round-trip time.
@@ -83,6 +88,11 @@ impl Netstack {
     /// Largest IP packet in bytes.
     pub fn mtu(&self) -> usize {
         self.shared.mtu()
+    }
+
+    /// Largest IP packet in bytes to one destination, where a router said that it is less.
+    pub fn mtu_to(&self, destination: IpAddr) -> usize {
+        self.shared.mtu_to(destination)
     }
 
     /// Changes the largest packet, between 576 and 65,535 bytes. Open connections cut what they

@@ -27,6 +27,8 @@ mod time;
 mod hostile;
 #[cfg(test)]
 mod simulation;
+#[cfg(test)]
+pub mod testing;
 
 pub use flow::Flow;
 pub use time::Time;

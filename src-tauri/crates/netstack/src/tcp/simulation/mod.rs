@@ -11,9 +11,8 @@ use bytes::BytesMut;
 
 use self::line::{Chance, Line};
 use super::connection::{Connection, End, Limits, State};
-use super::depart::Wire;
-use super::rope::Rope;
-use super::segment::{self, Header};
+use super::segment;
+use super::testing::Packets;
 use super::time::Time;
 use crate::packet;
 
@@ -38,23 +37,6 @@ struct Side {
     /// Stays open when everything was sent.
     holds_open: bool,
     out: Packets,
-}
-
-struct Packets {
-    ours: SocketAddr,
-    theirs: SocketAddr,
-    made: Vec<BytesMut>,
-}
-
-impl Wire for Packets {
-    fn room(&self) -> usize {
-        512 - self.made.len().min(512)
-    }
-
-    fn send(&mut self, header: &Header, rope: &Rope, from: u64, payload: usize) {
-        let packet = segment::emit(self.ours, self.theirs, header, rope, from, payload);
-        self.made.push(packet.expect("one family"));
-    }
 }
 
 /// Length of the repeated pattern: a prime, so that it meets no segment size.
@@ -91,11 +73,7 @@ impl Side {
             read: 0,
             finished_reading: false,
             holds_open: false,
-            out: Packets {
-                ours,
-                theirs,
-                made: Vec::new(),
-            },
+            out: Packets::new(ours, theirs),
         }
     }
 
