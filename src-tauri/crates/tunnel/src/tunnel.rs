@@ -65,7 +65,7 @@ pub struct Snapshot {
 
 /// A tunnel that is wanted. Dropping it ends it with all its connections.
 pub struct Tunnel {
-    commands: mpsc::Sender<Event>,
+    commands: mpsc::Sender<Command>,
     states: watch::Receiver<Snapshot>,
     dialer: Dialer,
     task: JoinHandle<()>,
@@ -131,17 +131,17 @@ impl Tunnel {
 
     /// A hint that the network changed. The tunnel notices by itself, up to 250 ms later.
     pub fn network_changed(&self) {
-        let _ = self.commands.try_send(Event::Woke);
+        let _ = self.commands.try_send(Command::NetworkChanged);
     }
 
     /// Tries now: a person asked, or signed in.
     pub fn retry_now(&self) {
-        let _ = self.commands.try_send(Event::Retry);
+        let _ = self.commands.try_send(Command::Retry);
     }
 
     /// Ends the tunnel and all its connections.
     pub async fn stop(self) {
-        let _ = self.commands.send(Event::Stop).await;
+        let _ = self.commands.send(Command::Stop).await;
         let mut states = self.states.clone();
         let stopped = states.wait_for(|now| now.why == Why::Stopped);
         // The actor answers within one turn; a panic in it ends the wait as well.
@@ -153,6 +153,13 @@ impl Drop for Tunnel {
     fn drop(&mut self) {
         self.task.abort();
     }
+}
+
+/// What the owner tells the actor.
+enum Command {
+    NetworkChanged,
+    Retry,
+    Stop,
 }
 
 /// What tasks tell the actor.
@@ -191,7 +198,7 @@ struct Stack {
 }
 
 impl Actor {
-    async fn run(mut self, mut inbox: mpsc::Receiver<Event>, mut notes: mpsc::Receiver<Note>) {
+    async fn run(mut self, mut inbox: mpsc::Receiver<Command>, mut notes: mpsc::Receiver<Note>) {
         let mut sessions = self.settings.source.sessions();
         sessions.mark_unchanged();
         self.handle(Event::Start);
@@ -201,7 +208,11 @@ impl Actor {
             let before = self.surroundings.clock();
             let event = tokio::select! {
                 command = inbox.recv() => match command {
-                    Some(command) => Some(command),
+                    Some(Command::NetworkChanged) => {
+                        Some(Event::Underlay(self.surroundings.towards()))
+                    }
+                    Some(Command::Retry) => Some(Event::Retry),
+                    Some(Command::Stop) => Some(Event::Stop),
                     None => return,
                 },
                 note = notes.recv() => match note {
@@ -467,6 +478,13 @@ impl Actor {
             *now = next;
             news
         });
+    }
+}
+
+/// A tunnel that was dropped leaves no connection waiting for packets that will not come.
+impl Drop for Actor {
+    fn drop(&mut self) {
+        self.close();
     }
 }
 

@@ -17,6 +17,8 @@ const LOOK_EVERY: Duration = Duration::from_millis(250);
 const ASLEEP: Duration = Duration::from_secs(2);
 /// Data that was not answered for so long means that something is wrong.
 const SILENCE: Duration = Duration::from_secs(1);
+/// How long a gateway's name may take to resolve.
+const RESOLVING: Duration = Duration::from_secs(2);
 /// While no gateway is known by number: is there any route at all? An address for documentation
 /// (RFC 5737); nothing is sent to it.
 const ANYWHERE: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::new(192, 0, 2, 1)), 9);
@@ -24,7 +26,9 @@ const ANYWHERE: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::new(192, 0, 2,
 pub(super) struct Surroundings {
     source: Arc<dyn PacketSource>,
     next_look: Instant,
-    towards: Option<Option<IpAddr>>,
+    began: Instant,
+    /// Whether the gateway was known by number, and the address towards it.
+    towards: Option<(bool, Option<IpAddr>)>,
     unanswered: Option<Instant>,
 }
 
@@ -43,6 +47,7 @@ impl Surroundings {
         Self {
             source,
             next_look: Instant::now(),
+            began: Instant::now(),
             towards: None,
             unanswered: None,
         }
@@ -60,25 +65,42 @@ impl Surroundings {
     pub(super) fn look(&mut self, now: Instant) -> Vec<Event> {
         self.next_look = now + LOOK_EVERY;
         let mut events = Vec::new();
-        let mut gateways = self.source.gateways();
-        if gateways.is_empty() {
-            gateways.push(ANYWHERE);
-        }
-        let towards = gateways
-            .into_iter()
-            .find_map(|gateway| source_towards(gateway).ok());
-        let changed = match self.towards {
-            None => towards.is_none(),
-            Some(before) => before != towards,
-        };
-        self.towards = Some(towards);
-        if changed {
-            events.push(Event::Underlay(towards));
+        if let Some(change) = self.underlay(now) {
+            events.push(Event::Underlay(change));
         }
         if self.is_silent(now) {
             events.push(Event::Silence);
         }
         events
+    }
+
+    /// The address towards the gateway, as seen last.
+    pub(super) fn towards(&self) -> Option<IpAddr> {
+        self.towards.and_then(|(_, address)| address)
+    }
+
+    /// The address towards the gateway, when it changed.
+    fn underlay(&mut self, now: Instant) -> Option<Option<IpAddr>> {
+        let mut gateways = self.source.gateways();
+        let known = !gateways.is_empty();
+        if !known {
+            // Its name is being resolved; give it time before the whole network is doubted.
+            if now.duration_since(self.began) < RESOLVING {
+                return None;
+            }
+            gateways.push(ANYWHERE);
+        }
+        let address = gateways
+            .into_iter()
+            .find_map(|gateway| source_towards(gateway).ok());
+        let changed = match self.towards {
+            Some((was_known, before)) if was_known == known => before != address,
+            // Another question: only "no route" is an answer that counts.
+            Some((_, before)) => address.is_none() != before.is_none(),
+            None => address.is_none(),
+        };
+        self.towards = Some((known, address));
+        changed.then_some(address)
     }
 
     fn is_silent(&mut self, now: Instant) -> bool {
