@@ -4,6 +4,7 @@
 //! local port and the forwards of the profile until Ctrl-C. `--json` prints one object a line for
 //! programs. `--run` starts a program that may use the port without the password, because it is a
 //! descendant; so does a line `run PROGRAM ARGUMENTS…` on standard input.
+#![allow(clippy::print_stderr)] // It is a program for people.
 
 use std::io::{IsTerminal, Write};
 use std::net::SocketAddr;
@@ -219,12 +220,11 @@ async fn sign_in(
         let mut answers = Answers::new();
         for field in fields {
             let known = user.filter(|_| field.name == "username" && form.error.is_none());
-            let answer = match known {
-                Some(user) => user.to_owned(),
-                None => {
-                    said.ask(&field.label);
-                    lines.next_line().await?.context("no more answers")?
-                }
+            let answer = if let Some(user) = known {
+                user.to_owned()
+            } else {
+                said.ask(&field.label);
+                lines.next_line().await?.context("no more answers")?
             };
             answers = answers.with(field.name, answer);
         }
@@ -328,20 +328,18 @@ impl Said {
             u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
         };
         let trip = now.round_trip.filter(|_| now.state == State::Up);
-        let mut text = format!("{state}: {}", now.why);
+        let mut words = vec![format!("{state}: {}", now.why)];
         if now.state == State::Up {
-            text += &format!(" by {}", now.way);
-            if let Some(mtu) = now.mtu {
-                text += &format!(", packets of {mtu} bytes");
-            }
-            if let Some(trip) = trip {
-                text += &format!(", {:.1} ms there and back", trip.as_secs_f64() * 1000.0);
-            }
+            words.push(format!("by {}", now.way));
+            words.extend(now.mtu.map(|mtu| format!("with packets of {mtu} bytes,")));
+            let trip = trip.map(|trip| trip.as_secs_f64() * 1000.0);
+            words.extend(trip.map(|trip| format!("{trip:.1} ms there and back")));
         }
         if let Some(retry) = now.retry_at {
             let pause = retry.duration_since(SystemTime::now()).unwrap_or_default();
-            text += &format!(" (again in {:.0} s)", pause.as_secs_f64());
+            words.push(format!("(again in {:.0} s)", pause.as_secs_f64()));
         }
+        let text = words.join(" ");
         self.line(
             &text,
             &json!({

@@ -163,7 +163,8 @@ impl Prober {
     async fn names(&self) -> Result<Vec<IpAddr>, Doubt> {
         let addresses = match &self.probe.host {
             Host::Address(address) => return Ok(vec![*address]),
-            Host::Name(name) => match timeout(NAMES_DEADLINE, self.stack.resolve(name)).await {
+            Host::Name(name) => match timeout(NAMES_DEADLINE, self.stack.resolve_fresh(name)).await
+            {
                 Ok(Ok(addresses)) => addresses,
                 Ok(Err(
                     ResolveError::NoSuchName | ResolveError::NoAddress | ResolveError::BadName,

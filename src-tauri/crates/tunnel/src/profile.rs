@@ -40,7 +40,7 @@ pub struct Profile {
 /// How the organisation is reached.
 #[derive(Debug, Clone)]
 pub enum SourceProfile {
-    WireGuard(WireGuardProfile),
+    WireGuard(Box<WireGuardProfile>),
     AnyConnect(AnyConnectProfile),
 }
 

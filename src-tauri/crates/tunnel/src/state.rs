@@ -175,6 +175,7 @@ enum Node {
 
 /// What outlives a state.
 #[derive(Debug)]
+#[allow(clippy::struct_excessive_bools)] // Independent facts, all combinations occur.
 struct Facts {
     since: Instant,
     actions: Vec<Action>,

@@ -83,11 +83,12 @@ struct Shared {
 
 impl WireGuard {
     pub fn new(config: WireGuardConfig, carriers: Vec<Arc<dyn Carrier>>) -> Self {
+        let session = Session::new(&config);
         Self {
-            inside: config.inside.clone(),
+            inside: config.inside,
             carriers,
             shared: Arc::new(Shared {
-                session: Mutex::new(Session::new(&config)),
+                session: Mutex::new(session),
                 sessions: watch::Sender::new(0),
                 kicks: watch::Sender::new((0, Kick::Fresh)),
                 way: AtomicUsize::new(0),
@@ -192,7 +193,7 @@ async fn fresh(kicks: &mut watch::Receiver<(u64, Kick)>) {
             return;
         }
     }
-    std::future::pending().await
+    std::future::pending::<()>().await;
 }
 
 impl PacketSource for WireGuard {

@@ -1,5 +1,5 @@
 //! Linux: `/proc/net/tcp` names the user and the socket's number; a descendant that has this
-//! number among its open files holds it (proc_pid_fd(5), proc_pid_net(5)).
+//! number among its open files holds it (`proc_pid_fd(5)`, `proc_pid_net(5)`).
 
 use std::collections::HashMap;
 use std::fs;
@@ -49,12 +49,15 @@ fn socket_of(peer: SocketAddr, local: SocketAddr) -> Option<(u32, u64)> {
 fn written(address: SocketAddr) -> String {
     let ip = match address.ip() {
         IpAddr::V4(v4) => format!("{:08X}", u32::from_ne_bytes(v4.octets())),
-        IpAddr::V6(v6) => v6
-            .octets()
-            .chunks_exact(4)
-            .filter_map(|word| word.try_into().ok())
-            .map(|word| format!("{:08X}", u32::from_ne_bytes(word)))
-            .collect(),
+        IpAddr::V6(v6) => {
+            let words: Vec<String> = v6
+                .octets()
+                .chunks_exact(4)
+                .filter_map(|word| word.try_into().ok())
+                .map(|word| format!("{:08X}", u32::from_ne_bytes(word)))
+                .collect();
+            words.concat()
+        }
     };
     format!("{ip}:{:04X}", address.port())
 }

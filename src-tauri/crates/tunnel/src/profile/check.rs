@@ -135,13 +135,13 @@ fn source(
     found: &mut Found<'_>,
 ) -> Option<SourceProfile> {
     match (&written.wireguard, &written.anyconnect) {
-        (Some(wireguard), None) => Some(SourceProfile::WireGuard(wireguard_profile(
+        (Some(wireguard), None) => Some(SourceProfile::WireGuard(Box::new(wireguard_profile(
             wireguard.get_ref(),
             &written.names,
             policy,
             folder,
             found,
-        ))),
+        )))),
         (None, Some(anyconnect)) => {
             if let Some(server) = written.names.servers.first() {
                 let what = "the AnyConnect gateway says which resolvers there are";

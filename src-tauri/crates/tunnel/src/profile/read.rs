@@ -48,5 +48,8 @@ fn written_at<'a>(text: &'a str, span: &Range<usize>) -> &'a str {
 /// The line of a byte, counted from 1.
 pub(super) fn line(text: &str, at: usize) -> usize {
     let before = text.as_bytes().get(..at).unwrap_or(text.as_bytes());
-    1 + before.iter().filter(|byte| **byte == b'\n').count()
+    1 + before
+        .split(|byte| *byte == b'\n')
+        .count()
+        .saturating_sub(1)
 }

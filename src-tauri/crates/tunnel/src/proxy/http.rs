@@ -347,7 +347,7 @@ mod tests {
             prop_assume!(method != "CONNECT");
             let mut text = format!("{method} http://{host}{port}/{path} HTTP/1.1\r\n");
             for (name, value) in &lines {
-                text += &format!("{name}: {value}\r\n");
+                text.push_str(&[name, ": ", value, "\r\n"].concat());
             }
             text += "\r\n";
             if let Ok(Some((head, length))) = Head::parse(text.as_bytes()) {

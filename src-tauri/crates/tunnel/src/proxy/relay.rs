@@ -14,7 +14,7 @@ const SMALL: usize = 8 * 1024;
 const LARGE: usize = 128 * 1024;
 /// Longest silence of the open direction after the other one has closed. Both open: no limit, a
 /// remote desktop may be silent for hours.
-const HALF_CLOSED: Duration = Duration::from_secs(600);
+const HALF_CLOSED: Duration = Duration::from_mins(10);
 
 /// Moves bytes both ways. A closed direction is closed on the far side, too, and the other goes
 /// on; an error in either ends both.

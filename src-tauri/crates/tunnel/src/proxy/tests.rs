@@ -289,7 +289,7 @@ async fn a_forward_joins_our_own_process_with_its_one_destination() {
     // More than all buffers on the way hold.
     let sent: Vec<u8> = (0..3_000_000u32).map(|n| n.to_le_bytes()[0]).collect();
     let (mut read, mut write) = client.split();
-    let (_, received) = tokio::join!(
+    let ((), received) = tokio::join!(
         async {
             write.write_all(&sent).await.unwrap();
             write.shutdown().await.unwrap();

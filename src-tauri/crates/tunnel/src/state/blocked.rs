@@ -63,7 +63,6 @@ impl Blocked {
             (_, _) if self.needs_the_person() => Node::Blocked(self),
             (_, Event::Underlay(source)) => after_underlay(now, source, facts),
             (_, Event::Woke) => Connecting::enter(now, Why::WokeUp, facts),
-            (Why::NoNetwork, _) => Node::Blocked(self),
 
             (Why::CaptivePortal, Event::Tick) => {
                 facts.act(Action::CheckUnderlay);

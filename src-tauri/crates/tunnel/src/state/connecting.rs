@@ -13,7 +13,7 @@ use super::{
 /// An answer that comes later ends what was started.
 const LOOK_AROUND: Duration = Duration::from_millis(40);
 /// When a gateway that did not answer is tried by the next way.
-const NEXT_WAY: Duration = Duration::from_millis(1000);
+const NEXT_WAY: Duration = Duration::from_secs(1);
 /// When a gateway that did not answer is called silent.
 const PATIENCE: Duration = Duration::from_millis(2500);
 

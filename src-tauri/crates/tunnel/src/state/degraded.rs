@@ -10,7 +10,7 @@ use super::{
 };
 
 /// A gateway from which nothing authentic came for so long is silent.
-const GIVE_UP: Duration = Duration::from_millis(3000);
+const GIVE_UP: Duration = Duration::from_secs(3);
 
 #[derive(Debug)]
 pub(super) struct Degraded {

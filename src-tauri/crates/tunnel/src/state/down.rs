@@ -66,7 +66,6 @@ impl Down {
                 facts.attempts = 0;
                 Connecting::enter(now, Why::Starting, facts)
             }
-            (Why::Stopped, _) => Node::Down(self),
 
             (Why::InsideAlready, Event::InsideAlready(true)) => {
                 self.next = Some(now + INSIDE_EVERY);
@@ -80,7 +79,7 @@ impl Down {
                 self.next = Some(now + INSIDE_EVERY);
                 Node::Down(self)
             }
-            (Why::InsideAlready, _) => Node::Down(self),
+            (Why::Stopped | Why::InsideAlready, _) => Node::Down(self),
 
             (_, Event::Tick) => {
                 facts.open_or_kick(Kick::Silent);

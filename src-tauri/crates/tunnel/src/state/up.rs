@@ -11,7 +11,7 @@ use super::{
 
 /// An unused tunnel is looked at rarely, after its first minute.
 const IDLE_EVERY: Duration = Duration::from_secs(10);
-const FIRST_MINUTE: Duration = Duration::from_secs(60);
+const FIRST_MINUTE: Duration = Duration::from_mins(1);
 /// Two kicks because of silence are at least this far apart.
 const SILENCE_PAUSE: Duration = Duration::from_secs(2);
 /// Every so many probes look at the whole way.

@@ -65,8 +65,8 @@ impl Surroundings {
     pub(super) fn look(&mut self, now: Instant) -> Vec<Event> {
         self.next_look = now + LOOK_EVERY;
         let mut events = Vec::new();
-        if let Some(change) = self.underlay(now) {
-            events.push(Event::Underlay(change));
+        if self.underlay_changed(now) {
+            events.push(Event::Underlay(self.towards()));
         }
         if self.is_silent(now) {
             events.push(Event::Silence);
@@ -79,14 +79,13 @@ impl Surroundings {
         self.towards.and_then(|(_, address)| address)
     }
 
-    /// The address towards the gateway, when it changed.
-    fn underlay(&mut self, now: Instant) -> Option<Option<IpAddr>> {
+    fn underlay_changed(&mut self, now: Instant) -> bool {
         let mut gateways = self.source.gateways();
         let known = !gateways.is_empty();
         if !known {
             // Its name is being resolved; give it time before the whole network is doubted.
             if now.duration_since(self.began) < RESOLVING {
-                return None;
+                return false;
             }
             gateways.push(ANYWHERE);
         }
@@ -100,7 +99,7 @@ impl Surroundings {
             None => address.is_none(),
         };
         self.towards = Some((known, address));
-        changed.then_some(address)
+        changed
     }
 
     fn is_silent(&mut self, now: Instant) -> bool {

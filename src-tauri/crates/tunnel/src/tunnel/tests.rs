@@ -174,7 +174,7 @@ async fn becomes(tunnel: &Tunnel, state: State, why: Why) -> Snapshot {
     let wanted = states.wait_for(|now| (now.state, now.why) == (state, why));
     match timeout(Duration::from_secs(20), wanted).await {
         Ok(now) => now.unwrap().clone(),
-        Err(_) => panic!("{state:?} {why}, but it is {:?}", tunnel.states().borrow()),
+        Err(_elapsed) => panic!("{state:?} {why}, but it is {:?}", tunnel.states().borrow()),
     }
 }
 
@@ -229,7 +229,7 @@ async fn an_unreachable_gateway_is_tried_every_second_and_a_stop_ends_that() {
     let source = Told::new(Some(Ended::Unreachable));
     let tunnel = Tunnel::start(settings(source.clone(), None));
     becomes(&tunnel, State::Down, Why::GatewayUnreachable).await;
-    tokio::time::sleep(Duration::from_millis(5500)).await;
+    tokio::time::sleep(Duration::from_millis(5_500)).await;
     assert!((5..=8).contains(&source.opens.load(SeqCst)));
     let dialer = tunnel.dialer();
     tunnel.stop().await;
