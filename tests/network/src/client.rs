@@ -1,6 +1,7 @@
 //! What runs in the client's namespace: a tunnel, its port, and the small jobs that a test asks for.
 
 mod bare;
+mod embedded;
 mod jobs;
 mod source;
 
@@ -10,6 +11,9 @@ use std::sync::Arc;
 use anyhow::{Context, Result};
 use serde::{Deserialize, Serialize};
 use tokio::io::{AsyncBufReadExt, BufReader};
+use tunnel::Tunnel;
+
+use bare::Bare;
 
 pub use jobs::Job;
 
@@ -53,6 +57,10 @@ pub enum Source {
 pub enum Order {
     /// Answers to the form that was shown last.
     Answers(Vec<(String, String)>),
+    /// Begin a sign-in; its forms follow.
+    SignIn,
+    /// Without the state machine: open another session and say what the gateway assigned.
+    Reopen,
     /// Forget the session, here and at the gateway.
     SignOut,
     RetryNow,
@@ -70,26 +78,39 @@ pub async fn main() -> Result<()> {
     let mut orders = BufReader::new(tokio::io::stdin()).lines();
     let tls = tls(&setup.authority)?;
     let source = source::make(&setup.source, &tls, &mut orders).await?;
-    let jobs = if setup.bare {
-        bare::start(&source, &tls).await?
+    let (jobs, tunnel, bare) = if setup.bare {
+        let (jobs, bare) = Bare::start(&source, &tls).await?;
+        (jobs, None, Some(bare))
     } else {
-        anyhow::bail!("not yet");
+        let (jobs, tunnel) = embedded::start(&source, &setup, &tls).await?;
+        (jobs, Some(tunnel), None)
     };
     let jobs = Arc::new(jobs);
     while let Some(line) = orders.next_line().await? {
         match serde_json::from_str(&line).context("an order")? {
-            Order::Answers(_) => {}
+            Order::Answers(_) => anyhow::bail!("nobody asked"),
+            Order::SignIn => {
+                source.sign_in(&mut orders).await?;
+                tunnel.iter().for_each(Tunnel::retry_now);
+            }
             Order::SignOut => {
                 source.sign_out().await;
                 say(&serde_json::json!({ "event": "signedOut" }));
             }
-            Order::RetryNow => {}
-            Order::NetworkChanged => {}
+            Order::Reopen => {
+                let bare = bare.as_ref().context("the state machine does that")?;
+                bare.reopen().await?;
+            }
+            Order::RetryNow => tunnel.iter().for_each(Tunnel::retry_now),
+            Order::NetworkChanged => tunnel.iter().for_each(Tunnel::network_changed),
             Order::Job { id, job } => {
                 let jobs = jobs.clone();
                 tokio::spawn(async move { jobs.run(id, job).await });
             }
         }
+    }
+    if let Some(tunnel) = tunnel {
+        tunnel.stop().await;
     }
     Ok(())
 }

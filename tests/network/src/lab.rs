@@ -22,7 +22,7 @@ use crate::client::{Job, Order, Setup, Source};
 /// People who may sign in. Each test takes one of its own.
 const COLLEAGUES: usize = 12;
 /// Seconds after which AnyConnect sessions take new keys.
-pub const REKEY: u32 = 20;
+pub const REKEY: u32 = 6;
 
 pub struct Lab {
     pub gateway: Gateway,
@@ -175,6 +175,7 @@ pub struct Client {
     pub seen: Vec<(Instant, Value)>,
     pub ports: Ports,
     done: HashMap<u64, Value>,
+    peeked: Option<Value>,
     next_job: u64,
 }
 
@@ -187,7 +188,8 @@ impl Client {
                 .command(Net::Client, Who::User(CLIENT), &format!("{RUN}/bin/client"));
         command
             .arg(serde_json::to_string(setup)?)
-            .env("RUST_BACKTRACE", "0");
+            .env("RUST_BACKTRACE", "0")
+            .env("HOME", format!("{RUN}/home"));
         Self::spawn(command, ports)
     }
 
@@ -217,6 +219,7 @@ impl Client {
             seen: Vec::new(),
             ports,
             done: HashMap::new(),
+            peeked: None,
             next_job: 0,
         })
     }
@@ -266,6 +269,29 @@ impl Client {
                 return Ok(event);
             }
         }
+    }
+
+    /// Waits for the next event that has one of these names.
+    pub fn next_of(&mut self, names: &[&str], within: Duration) -> Result<Value> {
+        let deadline = Instant::now() + within;
+        loop {
+            let event = match self.peeked.take() {
+                Some(event) => event,
+                None => self
+                    .next(deadline)
+                    .with_context(|| format!("none of {names:?} within {within:?}"))?,
+            };
+            if names.iter().any(|name| event["event"] == *name) {
+                return Ok(event);
+            }
+        }
+    }
+
+    /// The same, and [`Client::next_of`] gives it once more.
+    pub fn peek_of(&mut self, names: &[&str], within: Duration) -> Result<Value> {
+        let event = self.next_of(names, within)?;
+        self.peeked = Some(event.clone());
+        Ok(event)
     }
 
     /// Waits until the state is this one; it may be already. Gives the state's event.

@@ -14,6 +14,8 @@ use tokio::sync::Mutex;
 use tokio::time::timeout;
 use tokio_rustls::TlsConnector;
 
+use tunnel::{Dialer, Host};
+
 use super::say;
 
 /// Longest job.
@@ -32,19 +34,22 @@ pub enum Job {
     Hold { name: String, host: String },
     /// Wants an echo over a kept connection.
     Touch { name: String },
-    /// Runs a program as a descendant of ours; `$PROXY`, `$USER` and `$PASSWORD` in its arguments are filled in.
+    /// Runs a program as a descendant of ours; `$PROXY`, `$FORWARD`, `$USER` and `$PASSWORD` in its arguments are filled in.
     Run { program: Vec<String> },
 }
 
 /// How a connection is made without a port.
 pub enum Dial {
     Stack(Netstack),
+    Tunnel(Dialer),
 }
 
 /// Where the port is, and who may use it.
 #[derive(Debug, Clone)]
 pub struct Port {
     pub address: SocketAddr,
+    /// Leads to the desktop inside.
+    pub forward: SocketAddr,
     pub user: String,
     pub password: String,
 }
@@ -111,6 +116,7 @@ impl Jobs {
 
     async fn connect(&self, host: &str, port: u16) -> Result<Stream> {
         match &self.dial {
+            Dial::Tunnel(dialer) => Ok(Box::new(dialer.connect(&Host::parse(host)?, port).await?)),
             Dial::Stack(stack) => {
                 let addresses = stack.resolve(host).await?;
                 let first = addresses.first().context("no address")?;
@@ -161,6 +167,7 @@ impl Jobs {
         let fill = |text: &String| match &self.port {
             Some(port) => text
                 .replace("$PROXY", &port.address.to_string())
+                .replace("$FORWARD", &port.forward.port().to_string())
                 .replace("$USER", &port.user)
                 .replace("$PASSWORD", &port.password),
             None => text.clone(),

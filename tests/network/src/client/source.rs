@@ -16,6 +16,16 @@ pub struct Made {
 }
 
 impl Made {
+    /// Leads through another sign-in.
+    pub async fn sign_in(&self, orders: &mut Lines<BufReader<Stdin>>) -> Result<()> {
+        let anyconnect = self
+            .anyconnect
+            .as_ref()
+            .context("this source knows no sign-in")?;
+        anyconnect.sign_in(sign_in(anyconnect.gateway(), orders).await?);
+        Ok(())
+    }
+
     pub async fn sign_out(&self) {
         if let Some(anyconnect) = &self.anyconnect {
             anyconnect.sign_out().await;

@@ -1,5 +1,7 @@
 //! What is behind the gateway and nowhere else: a web site with the workplace's certificate, resolvers, an echo.
 
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
 use anyhow::Result;
 
 use super::namespaces::{Namespaces, Net, RUN, Who};
@@ -22,10 +24,8 @@ pub const LARGE: usize = 8 << 20;
 pub enum Resolver {
     /// Tells the truth, always.
     Honest = 53,
-    /// For tests that stop it.
+    /// For tests that stop it or make it lie.
     Mortal = 54,
-    /// Says that every name is an address outside.
-    Lying = 55,
 }
 
 impl Resolver {
@@ -43,8 +43,7 @@ pub struct Inside {
     _site: Server,
     _echo: Server,
     _honest: Server,
-    _lying: Server,
-    pub mortal: Server,
+    mortal: Mutex<Server>,
 }
 
 impl Inside {
@@ -63,10 +62,26 @@ impl Inside {
         Ok(Self {
             _site: Server::start(net, "site", site)?,
             _echo: Server::start(net, "echo", echo)?,
-            _honest: resolver(net, Resolver::Honest)?,
-            mortal: resolver(net, Resolver::Mortal)?,
-            _lying: resolver(net, Resolver::Lying)?,
+            _honest: resolver(net, Resolver::Honest, false)?,
+            mortal: Mutex::new(resolver(net, Resolver::Mortal, false)?),
         })
+    }
+
+    /// The mortal resolver stops where it is.
+    pub fn freeze_resolver(&self) -> Result<()> {
+        self.mortal().freeze()
+    }
+
+    /// The mortal resolver starts again; from now on every name is an address outside, or the truth.
+    pub fn restart_resolver(&self, net: &Namespaces, lies: bool) -> Result<()> {
+        let mut mortal = self.mortal();
+        mortal.end();
+        *mortal = resolver(net, Resolver::Mortal, lies)?;
+        Ok(())
+    }
+
+    fn mortal(&self) -> MutexGuard<'_, Server> {
+        self.mortal.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -82,7 +97,7 @@ fn nginx() -> String {
     )
 }
 
-fn resolver(net: &Namespaces, resolver: Resolver) -> Result<Server> {
+fn resolver(net: &Namespaces, resolver: Resolver, lies: bool) -> Result<Server> {
     let mut command = net.command(Net::Inside, Who::Root, "dnsmasq");
     let (v4, v6) = (resolver.v4(), resolver.v6());
     command.args([
@@ -97,7 +112,7 @@ fn resolver(net: &Namespaces, resolver: Resolver) -> Result<Server> {
     ]);
     command.args(["--pid-file", "--log-queries", "--log-facility=-"]);
     command.arg(format!("--listen-address={v4},{v6}"));
-    if resolver == Resolver::Lying {
+    if lies {
         command.arg("--address=/#/192.0.2.66");
     } else {
         command.arg(format!("--local=/{DOMAIN}/"));

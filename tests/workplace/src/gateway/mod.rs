@@ -219,7 +219,6 @@ impl Gateway {
         doors.extend([
             (Net::Inside, "10.50.0.53/53"),
             (Net::Inside, "10.50.0.54/53"),
-            (Net::Inside, "10.50.0.55/53"),
         ]);
         if options.relay.is_some() {
             doors.push((Net::Gateway, "127.0.0.1/8443"));

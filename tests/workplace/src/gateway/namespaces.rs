@@ -57,6 +57,7 @@ mount --make-rprivate /
 mount -t proc proc /proc
 mount -t tmpfs -o mode=755 run /run
 mkdir -p /run/netns /run/wireguard /run/lab/bin /run/lab/home
+chmod 1777 /run/lab/home
 while [ $# -gt 0 ]; do : >"/run/lab/bin/$1"; mount --bind "$2" "/run/lab/bin/$1"; shift 2; done
 mount -t tmpfs -o mode=1777 tmp /tmp
 for n in client gateway inside; do

@@ -1,7 +1,8 @@
 //! A program that runs in the small network until it is dropped.
 
-use std::fs::File;
+use std::fs::{self, File};
 use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
 use nix::sys::signal::{Signal, kill};
@@ -56,6 +57,22 @@ impl Server {
         self.signal(Signal::SIGCONT)
     }
 
+    /// `kill -9`; returns when it is gone.
+    pub fn end(&mut self) {
+        let program = only_child(self.child.id());
+        // A program that changed its rights no longer dies with the process that brought it in.
+        let _ = self.signal(Signal::SIGKILL);
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+        if let Ok(program) = program {
+            let deadline = Instant::now() + Duration::from_secs(5);
+            while fs::read_link(format!("/proc/{program}/exe")).is_ok() && Instant::now() < deadline
+            {
+                std::thread::sleep(Duration::from_millis(1));
+            }
+        }
+    }
+
     fn signal(&self, signal: Signal) -> Result<()> {
         let pid = only_child(self.child.id())?;
         Ok(kill(Pid::from_raw(i32::try_from(pid)?), signal)?)
@@ -64,8 +81,6 @@ impl Server {
 
 impl Drop for Server {
     fn drop(&mut self) {
-        // The program in there dies with the process that brought it in.
-        let _ = self.child.kill();
-        let _ = self.child.wait();
+        self.end();
     }
 }

@@ -219,7 +219,7 @@ impl Line {
                 continue;
             };
             let target = Target::Gateway(inner);
-            if self.pass(datagram, target) {
+            if self.pass(datagram, target).await {
                 self.up.fetch_add(1, Ordering::Relaxed);
             }
         }
@@ -246,7 +246,7 @@ impl Line {
                 kept.answers.truncate(KEPT - 1);
                 kept.answers.push_front(buffer[..size].to_vec());
                 drop(kept);
-                if line.pass(&buffer[..size], Target::Client(client)) {
+                if line.pass(&buffer[..size], Target::Client(client)).await {
                     line.down.fetch_add(1, Ordering::Relaxed);
                 }
             }
@@ -255,7 +255,7 @@ impl Line {
     }
 
     /// True if it passes at all.
-    fn pass(self: &Arc<Self>, datagram: &[u8], target: Target) -> bool {
+    async fn pass(self: &Arc<Self>, datagram: &[u8], target: Target) -> bool {
         let faults = self.faults.borrow().clone();
         let happens = |share: u32| share > 0 && rand::random_range(0..1000) < share;
         if !faults.udp || datagram.len() + HEADERS > faults.largest || happens(faults.loss) {
@@ -267,24 +267,25 @@ impl Line {
             wait += OVERTAKEN;
         }
         for _ in 0..copies {
-            let (line, target, datagram) = (self.clone(), target.clone(), datagram.to_vec());
             if wait.is_zero() {
-                // At once, in order; a full buffer loses it, as a router would.
-                match &target {
-                    Target::Gateway(socket) => drop(socket.try_send(&datagram)),
-                    Target::Client(client) => drop(line.outer.try_send_to(&datagram, *client)),
-                }
+                self.send(datagram, &target).await;
                 continue;
             }
+            let (line, target, datagram) = (self.clone(), target.clone(), datagram.to_vec());
             tokio::spawn(async move {
                 tokio::time::sleep(wait).await;
-                match &target {
-                    Target::Gateway(socket) => drop(socket.try_send(&datagram)),
-                    Target::Client(client) => drop(line.outer.try_send_to(&datagram, *client)),
-                }
+                line.send(&datagram, &target).await;
             });
         }
         true
+    }
+
+    /// What cannot be sent is lost, as anywhere.
+    async fn send(&self, datagram: &[u8], target: &Target) {
+        let _ = match target {
+            Target::Gateway(socket) => socket.send(datagram).await,
+            Target::Client(client) => self.outer.send_to(datagram, *client).await,
+        };
     }
 
     async fn replay(&self) -> Result<usize> {

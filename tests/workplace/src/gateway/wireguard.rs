@@ -139,10 +139,18 @@ impl WireGuard {
         Ok((self.v4(place), self.v6(place)))
     }
 
-    /// This key's time is over.
-    pub fn remove_peer(&mut self, net: &Namespaces, keys: &KeyPair) -> Result<()> {
-        self.peers
-            .retain(|(known, _)| known.public_bytes() != keys.public_bytes());
+    /// Lets a key in again that was removed, with the addresses that it had.
+    pub fn restore_peer(&mut self, net: &Namespaces, keys: &KeyPair) -> Result<()> {
+        let mut known = self.peers.iter();
+        let place = known.find(|(known, _)| known.public_bytes() == keys.public_bytes());
+        let place = place.context("this key was never let in")?.1;
+        let mut set = String::new();
+        self.describe(&mut set, keys, place);
+        self.set(net, &set)
+    }
+
+    /// This key's time is over, until it is restored or the gateway starts again.
+    pub fn remove_peer(&self, net: &Namespaces, keys: &KeyPair) -> Result<()> {
         self.set(
             net,
             &format!("public_key={}\nremove=true\n", hex(keys.public_bytes())),
