@@ -54,6 +54,8 @@ mod tcp;
 mod udp;
 
 #[cfg(test)]
+mod hostile;
+#[cfg(test)]
 mod testing;
 #[cfg(test)]
 mod tests;

@@ -1,6 +1,7 @@
 //! Our own port numbers: one of ours is enough to find whom a packet is for.
 
 use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 use std::hash::{BuildHasherDefault, Hasher};
 
 use parking_lot::RwLock;
@@ -50,9 +51,9 @@ impl<T: Clone> Ports<T> {
         for _ in 0..COUNT {
             let port = FIRST + owners.next;
             owners.next = (owners.next + 1) % COUNT;
-            if !owners.by_port.contains_key(&port) {
+            if let Entry::Vacant(place) = owners.by_port.entry(port) {
                 let (owner, result) = make(port);
-                owners.by_port.insert(port, owner);
+                place.insert(owner);
                 return Some(result);
             }
         }

@@ -16,9 +16,7 @@ use hickory_resolver::config::{
     LookupIpStrategy, NameServerConfig, ResolveHosts, ResolverConfig, ResolverOpts,
 };
 use hickory_resolver::net::runtime::iocompat::AsyncIoTokioAsStd;
-use hickory_resolver::net::runtime::{
-    DnsUdpSocket, RuntimeProvider, TokioHandle, TokioTime,
-};
+use hickory_resolver::net::runtime::{DnsUdpSocket, RuntimeProvider, TokioHandle, TokioTime};
 use hickory_resolver::net::{DnsError, NetError};
 use hickory_resolver::proto::op::ResponseCode;
 use hickory_resolver::proto::rr::{Name, RecordType};
@@ -97,7 +95,7 @@ impl Resolver {
             return Ok(vec![address]);
         }
         let mut name = Name::from_utf8(text).map_err(|_| ResolveError::BadName)?;
-        if name.is_root() {
+        if name.num_labels() == 0 {
             return Err(ResolveError::BadName);
         }
         // The search domains are for short names only: otherwise every typing error is asked
@@ -231,12 +229,15 @@ impl DnsUdpSocket for Datagrams {
         context: &mut Context<'_>,
         buffer: &mut [u8],
     ) -> Poll<io::Result<(usize, SocketAddr)>> {
-        self.0.lock().poll_recv_from(context).map_ok(|(from, datagram)| {
-            // What does not fit is cut, as a socket of the system does.
-            let count = datagram.len().min(buffer.len());
-            buffer[..count].copy_from_slice(&datagram[..count]);
-            (count, from)
-        })
+        self.0
+            .lock()
+            .poll_recv_from(context)
+            .map_ok(|(from, datagram)| {
+                // What does not fit is cut, as a socket of the system does.
+                let count = datagram.len().min(buffer.len());
+                buffer[..count].copy_from_slice(&datagram[..count]);
+                (count, from)
+            })
     }
 
     fn poll_send_to(

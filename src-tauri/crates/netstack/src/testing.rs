@@ -87,7 +87,7 @@ impl Host {
                 .values()
                 .filter_map(|serving| serving.connection.deadline())
                 .min()
-                .map_or(Duration::from_secs(3600), Time::since_epoch);
+                .map_or(Duration::from_hours(1), Time::since_epoch);
             tokio::select! {
                 count = self.link.next_batch(&mut packets, 64) => {
                     if count == 0 {
@@ -97,7 +97,7 @@ impl Host {
                 () = tokio::time::sleep_until(self.epoch + deadline) => {}
             }
             for packet in packets.drain(..) {
-                self.received(packet.freeze());
+                self.received(&packet.freeze());
             }
             self.work();
         }
@@ -107,20 +107,20 @@ impl Host {
         Time::from_epoch(self.epoch.elapsed())
     }
 
-    fn received(&mut self, packet: Bytes) {
-        let ip = packet::parse(&packet).unwrap();
+    fn received(&mut self, packet: &Bytes) {
+        let ip = packet::parse(packet).unwrap();
         if self.world.dead.lock().contains(&ip.destination) {
             return;
         }
         let narrow = self.world.narrow.load(Ordering::Relaxed);
         if packet.len() > narrow {
-            self.complain(&ip, &packet, Some(narrow));
+            self.complain(&ip, packet, Some(narrow));
         } else if self.world.unreachable.lock().contains(&ip.destination) {
-            self.complain(&ip, &packet, None);
+            self.complain(&ip, packet, None);
         } else if ip.protocol == IpProtocol::Tcp {
-            self.received_segment(&ip, &packet);
+            self.received_segment(&ip, packet);
         } else if ip.protocol == IpProtocol::Udp {
-            let (port, from, question) = udp::parse(&ip, &packet).unwrap();
+            let (port, from, question) = udp::parse(&ip, packet).unwrap();
             if port == 53 {
                 self.world.asked[0].fetch_add(1, Ordering::Relaxed);
                 let answer = answer(&question, *self.world.truncates.lock());
@@ -128,7 +128,7 @@ impl Host {
                 self.link.input(udp::build(ours, from, &answer).unwrap());
             }
         } else {
-            self.echo(&ip, &packet);
+            self.echo(&ip, packet);
         }
     }
 
@@ -144,12 +144,19 @@ impl Host {
                 receive: 4 << 20,
                 send: 4 << 20,
             };
-            self.open.insert((ours, theirs), Serving {
-                connection: Connection::connect(ours, theirs, limits, rand::random(), 5, now),
-                out: Packets::new(ours, theirs),
-                kept: Vec::new(),
-                answer: if to == 19 { vec![19; SOURCE_BYTES] } else { Vec::new() },
-            });
+            self.open.insert(
+                (ours, theirs),
+                Serving {
+                    connection: Connection::connect(ours, theirs, limits, rand::random(), 5, now),
+                    out: Packets::new(ours, theirs),
+                    kept: Vec::new(),
+                    answer: if to == 19 {
+                        vec![19; SOURCE_BYTES]
+                    } else {
+                        Vec::new()
+                    },
+                },
+            );
         }
         if let Some(serving) = self.open.get_mut(&(ours, theirs)) {
             serving.connection.arrived(segment, now);
@@ -157,7 +164,9 @@ impl Host {
             let reset = testing::refusal(&segment);
             let mut out = Packets::new(ours, theirs);
             out.put(&reset);
-            out.made.drain(..).for_each(|packet| self.link.input(packet));
+            out.made
+                .drain(..)
+                .for_each(|packet| self.link.input(packet));
         }
     }
 
@@ -165,7 +174,11 @@ impl Host {
         let now = self.now();
         for ((ours, _), serving) in &mut self.open {
             serving.serve(ours.port(), &self.world, now);
-            serving.out.made.drain(..).for_each(|packet| self.link.input(packet));
+            serving
+                .out
+                .made
+                .drain(..)
+                .for_each(|packet| self.link.input(packet));
         }
         self.open
             .retain(|_, serving| serving.connection.state() != State::Closed);
@@ -173,7 +186,11 @@ impl Host {
 
     fn echo(&self, ip: &Ip, packet: &Bytes) {
         let mut message = BytesMut::from(&packet[ip.payload.clone()]);
-        message[0] = if ip.protocol == IpProtocol::Icmp { 0 } else { 129 };
+        message[0] = if ip.protocol == IpProtocol::Icmp {
+            0
+        } else {
+            129
+        };
         self.send_icmp(ip, &mut message);
     }
 
@@ -197,7 +214,11 @@ impl Host {
 
     fn send_icmp(&self, ip: &Ip, message: &mut BytesMut) {
         let (ours, theirs) = (ip.destination, ip.source);
-        let protocol = if theirs.is_ipv4() { IpProtocol::Icmp } else { IpProtocol::Icmpv6 };
+        let protocol = if theirs.is_ipv4() {
+            IpProtocol::Icmp
+        } else {
+            IpProtocol::Icmpv6
+        };
         message[2..4].fill(0);
         let checksum = match protocol {
             IpProtocol::Icmp => packet::plain_checksum(message),

@@ -42,7 +42,10 @@ async fn what_is_written_comes_back_in_both_families() {
             writer.shutdown().await.unwrap();
         });
         let mut got = Vec::new();
-        timeout(LONG, reader.read_to_end(&mut got)).await.unwrap().unwrap();
+        timeout(LONG, reader.read_to_end(&mut got))
+            .await
+            .unwrap()
+            .unwrap();
         writing.await.unwrap();
         assert!(got == sent, "{} bytes came back", got.len());
     }
@@ -59,7 +62,10 @@ async fn many_connections_move_bytes_at_once() {
             let address = if number % 2 == 0 { V4 } else { V6 };
             let mut stream = stack.tcp_connect(at(address, 19)).await.unwrap();
             let mut got = Vec::new();
-            timeout(LONG, stream.read_to_end(&mut got)).await.unwrap().unwrap();
+            timeout(LONG, stream.read_to_end(&mut got))
+                .await
+                .unwrap()
+                .unwrap();
             assert_eq!(got.len(), SOURCE_BYTES);
         });
     }
@@ -131,7 +137,7 @@ async fn a_router_with_a_small_mtu_is_obeyed_and_remembered() {
             writer.shutdown().await.unwrap();
         };
         let mut got = Vec::new();
-        let (_, read) = tokio::join!(writing, timeout(LONG, reader.read_to_end(&mut got)));
+        let ((), read) = tokio::join!(writing, timeout(LONG, reader.read_to_end(&mut got)));
         read.unwrap().unwrap();
         assert!(got == sent);
         let host = address.parse().unwrap();
@@ -147,7 +153,10 @@ async fn a_closed_stack_ends_reads_and_writes() {
     tokio::task::yield_now().await;
     stack.close();
     let ended = timeout(LONG, reading).await.unwrap().unwrap();
-    assert_eq!(ended.unwrap_err().kind(), std::io::ErrorKind::ConnectionAborted);
+    assert_eq!(
+        ended.unwrap_err().kind(),
+        std::io::ErrorKind::ConnectionAborted
+    );
     until_connections(&stack, 0).await;
 }
 
@@ -166,7 +175,10 @@ async fn echoes_measure_the_way_and_its_width() {
     let patience = Duration::from_millis(20);
     let silence = stack.ping(V4.parse().unwrap(), 100, patience).await;
     assert_eq!(silence, Err(PingError::TimedOut));
-    assert_eq!(stack.ping(V6.parse().unwrap(), 20, LONG).await, Err(PingError::Size));
+    assert_eq!(
+        stack.ping(V6.parse().unwrap(), 20, LONG).await,
+        Err(PingError::Size)
+    );
 }
 
 #[tokio::test]
@@ -179,18 +191,37 @@ async fn names_have_the_addresses_that_the_inside_says() {
         assert_eq!(stack.resolve("Intra.Example.").await.unwrap(), both);
         assert_eq!(world.asked[0].load(Ordering::Relaxed), asked, "from memory");
         stack.resolve_fresh("intra.example").await.unwrap();
-        assert!(world.asked[0].load(Ordering::Relaxed) > asked, "asked again");
+        assert!(
+            world.asked[0].load(Ordering::Relaxed) > asked,
+            "asked again"
+        );
         assert_eq!(stack.resolve("intra").await.unwrap(), both, "completed");
         assert_eq!(
             stack.resolve("only4.example").await.unwrap(),
             [V4.parse::<std::net::IpAddr>().unwrap()]
         );
-        assert_eq!(stack.resolve("nobody.example").await, Err(ResolveError::NoSuchName));
-        assert_eq!(stack.resolve("empty.example").await, Err(ResolveError::NoAddress));
-        assert_eq!(stack.resolve("broken.example").await, Err(ResolveError::Failed));
-        assert_eq!(stack.resolve(&"x".repeat(300)).await, Err(ResolveError::BadName));
+        assert_eq!(
+            stack.resolve("nobody.example").await,
+            Err(ResolveError::NoSuchName)
+        );
+        assert_eq!(
+            stack.resolve("empty.example").await,
+            Err(ResolveError::NoAddress)
+        );
+        assert_eq!(
+            stack.resolve("broken.example").await,
+            Err(ResolveError::Failed)
+        );
+        assert_eq!(
+            stack.resolve(&"x".repeat(300)).await,
+            Err(ResolveError::BadName)
+        );
         assert_eq!(stack.resolve("").await, Err(ResolveError::BadName));
-        assert_eq!(world.asked[1].load(Ordering::Relaxed), 0, "nothing over TCP");
+        assert_eq!(
+            world.asked[1].load(Ordering::Relaxed),
+            0,
+            "nothing over TCP"
+        );
     }
 }
 
@@ -207,12 +238,20 @@ async fn an_answer_that_was_cut_short_is_asked_again_over_tcp() {
 async fn a_dead_resolver_is_passed_over_and_silence_ends() {
     let (one_left, _, world) = stack(&["10.50.0.1", "10.50.0.53"], &[]);
     world.dead.lock().insert("10.50.0.1".parse().unwrap());
-    assert!(timeout(LONG, one_left.resolve("intra.example")).await.unwrap().is_ok());
+    assert!(
+        timeout(LONG, one_left.resolve("intra.example"))
+            .await
+            .unwrap()
+            .is_ok()
+    );
     world.dead.lock().insert("10.50.0.53".parse().unwrap());
     let silence = timeout(LONG, one_left.resolve_fresh("intra.example")).await;
     assert_eq!(silence.unwrap(), Err(ResolveError::TimedOut));
     let (none, _, _) = stack(&[], &[]);
-    assert_eq!(none.resolve("intra.example").await, Err(ResolveError::NoResolver));
+    assert_eq!(
+        none.resolve("intra.example").await,
+        Err(ResolveError::NoResolver)
+    );
     assert_eq!(none.resolve("10.1.2.3").await.unwrap().len(), 1);
 }
 
@@ -221,7 +260,10 @@ async fn a_dead_resolver_is_passed_over_and_silence_ends() {
 async fn a_thousand_open_connections_take_little_memory() {
     fn resident() -> usize {
         let status = std::fs::read_to_string("/proc/self/status").unwrap();
-        let line = status.lines().find(|line| line.starts_with("VmRSS")).unwrap();
+        let line = status
+            .lines()
+            .find(|line| line.starts_with("VmRSS"))
+            .unwrap();
         line.split_whitespace().nth(1).unwrap().parse().unwrap()
     }
     let (stack, _, _) = stack(&[], &[]);
@@ -229,8 +271,8 @@ async fn a_thousand_open_connections_take_little_memory() {
     let mut open = Vec::new();
     for _ in 0..1000 {
         let mut stream = stack.tcp_connect(at(V4, 7)).await.unwrap();
-        stream.write_all(&[1; 20_000]).await.unwrap();
-        stream.read_exact(&mut [0; 20_000]).await.unwrap();
+        stream.write_all(&vec![1; 20_000]).await.unwrap();
+        stream.read_exact(&mut vec![0; 20_000]).await.unwrap();
         open.push(stream);
     }
     assert_eq!(stack.stats().connections, 1000);

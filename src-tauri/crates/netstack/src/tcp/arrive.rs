@@ -4,8 +4,9 @@ use std::time::Duration;
 
 use smoltcp::wire::TcpControl;
 
-use super::connection::{Connection, End, ORPHAN, Reset, State, TIME_WAIT};
+use super::connection::{Connection, End, ORPHAN, State, TIME_WAIT};
 use super::depart::KEEP_ALIVE;
+use super::facts::Reset;
 use super::segment::{Header, Segment};
 use super::sender::Ack;
 use super::time::Time;
@@ -30,7 +31,7 @@ impl Connection {
     fn arrived_in_syn_sent(&mut self, header: &Header, now: Time) {
         let ours = header
             .acknowledgement
-            .map(|ack| self.numbering.from_wire(ack, 0) == Some(1));
+            .map(|ack| self.numbering.nearest(ack, 0) == Some(1));
         if ours == Some(false) {
             // An answer to a former connection with these ports: it is told that it is dead.
             if header.control != TcpControl::Rst {
@@ -175,7 +176,7 @@ impl Connection {
             return false;
         };
         if self.state == State::SynReceived {
-            if self.numbering.from_wire(wire, 1) != Some(1) {
+            if self.numbering.nearest(wire, 1) != Some(1) {
                 self.reset_due = Some(Reset {
                     sequence: wire,
                     acknowledgement: None,
@@ -186,7 +187,7 @@ impl Connection {
             return true;
         }
         let una = self.sender.una();
-        let Some(ack) = self.numbering.from_wire(wire, una) else {
+        let Some(ack) = self.numbering.nearest(wire, una) else {
             self.challenge(now);
             return false;
         };
@@ -228,8 +229,8 @@ impl Connection {
         }
         let mut ranges = header.sack.map(|range| {
             let (start, end) = range?;
-            let start = self.numbering.from_wire(start, ack)?;
-            let end = self.numbering.from_wire(end, ack)?;
+            let start = self.numbering.nearest(start, ack)?;
+            let end = self.numbering.nearest(end, ack)?;
             (start < end && end <= self.sender.next()).then_some((start, end))
         });
         let duplicate = match (ranges[0], ranges[1]) {

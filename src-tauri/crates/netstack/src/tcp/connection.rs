@@ -23,6 +23,7 @@
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
+use super::facts::{Challenges, Handshake, Liveness, Options, Reset};
 use super::receiver::Receiver;
 use super::segment::{HEADER, Header, TIMESTAMP};
 use super::sender::Sender;
@@ -100,53 +101,6 @@ pub struct Connection {
     pub(super) closes_at: Option<Time>,
     pub(super) orphaned: bool,
     pub(super) reset_due: Option<Reset>,
-}
-
-/// What both sides agreed on in their SYNs.
-#[derive(Debug, Clone, Copy)]
-pub struct Options {
-    /// Added to the clock, so that it tells nothing about ours (RFC 7323 §5.4).
-    pub clock_offset: u32,
-    pub timestamps: bool,
-    pub sack: bool,
-    /// Shift of the windows we receive, and of those we send.
-    pub their_scale: u8,
-    pub our_scale: u8,
-    pub their_mss: usize,
-    /// The other side's clock that we echo, and when it was set (RFC 7323 §4.3).
-    pub recent: u32,
-    pub recent_at: Time,
-    /// What we last acknowledged, which decides whose clock is echoed.
-    pub last_acknowledged: u64,
-}
-
-#[derive(Debug, Clone, Copy)]
-pub struct Handshake {
-    pub sent_at: Option<Time>,
-    pub times: u32,
-    pub again_at: Option<Time>,
-}
-
-/// Whether the other side is still there (RFC 9293 §3.8.4).
-#[derive(Debug, Clone, Copy)]
-pub struct Liveness {
-    pub heard_at: Time,
-    pub probes: u32,
-    pub probe_at: Time,
-}
-
-/// Answers to segments that could be forged (RFC 5961 §10).
-#[derive(Debug, Clone, Copy)]
-pub struct Challenges {
-    pub since: Time,
-    pub count: u32,
-}
-
-/// The numbers of a RST that has to go out.
-#[derive(Debug, Clone, Copy)]
-pub struct Reset {
-    pub sequence: u32,
-    pub acknowledgement: Option<u32>,
 }
 
 impl Connection {
@@ -352,7 +306,7 @@ impl Connection {
         // RFC 5927 §4.1: what is not under way can not have met a router just now.
         if self
             .numbering
-            .from_wire(sequence, una)
+            .nearest(sequence, una)
             .is_none_or(|number| number < una || number >= next)
         {
             return false;
@@ -363,12 +317,11 @@ impl Connection {
                 self.finish(End::Unreachable);
                 true
             }
-            ComplaintKind::Unreachable => false,
             ComplaintKind::TooBig(size) if size < self.limits.mtu && size >= PATH_MTU_MIN => {
                 self.set_mtu(size);
                 true
             }
-            ComplaintKind::TooBig(_) => false,
+            ComplaintKind::Unreachable | ComplaintKind::TooBig(_) => false,
         }
     }
 
@@ -392,7 +345,11 @@ impl Connection {
     /// Payload bytes per segment: the smaller of what they take and what the path takes, without
     /// the options that every segment has.
     pub(super) fn mss(&self) -> usize {
-        let options = if self.options.timestamps { TIMESTAMP } else { 0 };
+        let options = if self.options.timestamps {
+            TIMESTAMP
+        } else {
+            0
+        };
         (self.options.their_mss.min(self.packet_room()))
             .saturating_sub(options)
             .max(MSS_MIN)

@@ -251,7 +251,10 @@ mod tests {
         let windows = grow(&mut cubic, 120);
         assert_eq!(cubic.threshold(), 700_000);
         assert!((985..=1000).contains(&windows[88]), "{}", windows[88]);
-        assert!(windows[60] > 950 && windows[30] > 800, "concave: fast first");
+        assert!(
+            windows[60] > 950 && windows[30] > 800,
+            "concave: fast first"
+        );
         assert!(windows[119] > 1005, "and beyond");
     }
 

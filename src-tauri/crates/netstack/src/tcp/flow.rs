@@ -155,9 +155,7 @@ impl Flow {
             // Deadlines mostly move away: let the timer ring too early now and then instead of
             // setting it anew for every acknowledgement.
             if rings_at.is_none_or(|rings| deadline < rings) {
-                timer
-                    .as_mut()
-                    .reset(shared.epoch + deadline.since_epoch());
+                timer.as_mut().reset(shared.epoch + deadline.since_epoch());
                 rings_at = Some(deadline);
             }
             tokio::select! {
@@ -216,7 +214,10 @@ impl Inner {
     }
 
     fn wake_all(&mut self) {
-        for waker in [self.reader.take(), self.writer.take()].into_iter().flatten() {
+        for waker in [self.reader.take(), self.writer.take()]
+            .into_iter()
+            .flatten()
+        {
             waker.wake();
         }
     }

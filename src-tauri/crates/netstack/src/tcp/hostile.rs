@@ -95,13 +95,20 @@ fn steps() -> impl Strategy<Value = Step> {
 }
 
 fn addresses() -> (SocketAddr, SocketAddr) {
-    ("10.0.0.1:40000".parse().unwrap(), "10.0.0.2:80".parse().unwrap())
+    (
+        "10.0.0.1:40000".parse().unwrap(),
+        "10.0.0.2:80".parse().unwrap(),
+    )
 }
 
 /// An open connection whose numbers are known.
 fn opened(now: Time, out: &mut Packets) -> Connection {
     let (ours, theirs) = addresses();
-    let limits = Limits { mtu: 1420, receive: 1 << 20, send: 1 << 20 };
+    let limits = Limits {
+        mtu: 1420,
+        receive: 1 << 20,
+        send: 1 << 20,
+    };
     let mut connection = Connection::connect(ours, theirs, limits, INITIAL, 0, now);
     connection.poll(now, out);
     let header = Header {
@@ -115,7 +122,13 @@ fn opened(now: Time, out: &mut Packets) -> Connection {
         timestamp: Some(Timestamp { value: 7, echo: 0 }),
         sack: [None; 3],
     };
-    connection.arrived(Segment { header, payload: Bytes::new() }, now);
+    connection.arrived(
+        Segment {
+            header,
+            payload: Bytes::new(),
+        },
+        now,
+    );
     connection.poll(now, out);
     assert_eq!(connection.state(), State::Established);
     connection
@@ -155,7 +168,11 @@ fn take(connection: &mut Connection, out: &mut Packets, now: &mut Time, step: St
         }
     }
     connection.poll(*now, out);
-    assert!(out.made.len() < 5000, "one event made {} packets", out.made.len());
+    assert!(
+        out.made.len() < 5000,
+        "one event made {} packets",
+        out.made.len()
+    );
     out.made.clear();
     if let Some(deadline) = connection.deadline() {
         assert!(deadline > *now, "a deadline that passed would spin");

@@ -10,6 +10,7 @@ mod arrive;
 mod connection;
 mod cubic;
 mod depart;
+mod facts;
 mod flow;
 mod prr;
 mod reassembly;
@@ -31,5 +32,5 @@ mod simulation;
 pub mod testing;
 
 pub use flow::Flow;
-pub use time::Time;
 pub use stream::{ConnectError, TcpStream, connect};
+pub use time::Time;

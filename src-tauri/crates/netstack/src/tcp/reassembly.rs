@@ -65,7 +65,7 @@ impl Reassembly {
     }
 
     /// Takes a piece that lies inside the window.
-    pub fn insert(&mut self, start: u64, piece: Bytes) -> Arrival {
+    pub fn insert(&mut self, start: u64, piece: &Bytes) -> Arrival {
         let end = start + piece.len() as u64;
         if end <= self.next {
             self.duplicate = Some((start, end));
@@ -84,7 +84,7 @@ impl Reassembly {
             return Arrival::Gap;
         }
         let before = self.waiting_len;
-        self.keep(start, end, &piece);
+        self.keep(start, end, piece);
         if self.waiting_len == before {
             self.duplicate = Some((start, end));
             self.touch(start, end);
@@ -260,7 +260,7 @@ mod tests {
             pieces.extend((0..END).step_by(500).map(|at| (at, (at + 500).min(END))));
             let mut got = Vec::new();
             for (start, end) in pieces {
-                reassembly.insert(start, stream(start..end));
+                reassembly.insert(start, &stream(start..end));
                 for run in reassembly.runs.clone() {
                     prop_assert!(run.0 > reassembly.next() && run.0 < run.1);
                 }
@@ -282,15 +282,19 @@ mod tests {
     fn the_most_recent_range_is_reported_first_and_a_repetition_before_it() {
         let mut reassembly = Reassembly::new(1);
         for start in [2001, 6001, 4001] {
-            reassembly.insert(start, stream(start..start + 1000));
+            reassembly.insert(start, &stream(start..start + 1000));
         }
         assert_eq!(
             reassembly.report(),
             [Some((4001, 5001)), Some((6001, 7001)), Some((2001, 3001))]
         );
-        reassembly.insert(6001, stream(6001..7001));
+        reassembly.insert(6001, &stream(6001..7001));
         assert_eq!(reassembly.report()[0], Some((6001, 7001)));
-        assert_eq!(reassembly.report()[0], Some((6001, 7001)), "now the run itself");
+        assert_eq!(
+            reassembly.report()[0],
+            Some((6001, 7001)),
+            "now the run itself"
+        );
         assert_eq!(reassembly.report()[1], Some((4001, 5001)));
     }
 
@@ -298,12 +302,12 @@ mod tests {
     fn tiny_pieces_in_and_out_of_order_take_little_memory() {
         let mut reassembly = Reassembly::new(0);
         for at in 0..100_000_u64 {
-            reassembly.insert(at, stream(at..at + 1));
+            reassembly.insert(at, &stream(at..at + 1));
         }
         assert_eq!(reassembly.ready(), 100_000);
         assert!(reassembly.ready.is_empty(), "all in one buffer");
         for at in (200_000..600_000_u64).step_by(2) {
-            reassembly.insert(at, stream(at..at + 1));
+            reassembly.insert(at, &stream(at..at + 1));
         }
         assert!(reassembly.waiting.len() <= PIECES_MAX);
     }

@@ -78,7 +78,7 @@ impl Receiver {
     }
 
     pub fn number(&self, wire: u32) -> Option<u64> {
-        self.numbering.from_wire(wire, self.next())
+        self.numbering.nearest(wire, self.next())
     }
 
     pub fn wire(&self, number: u64) -> u32 {
@@ -108,7 +108,7 @@ impl Receiver {
             self.pending.now = true;
         }
         if !payload.is_empty() {
-            match self.reassembly.insert(start, payload) {
+            match self.reassembly.insert(start, &payload) {
                 Arrival::InOrder => {
                     self.pending.segments += 1;
                     self.at_once = self.at_once.saturating_sub(1);
@@ -160,10 +160,7 @@ impl Receiver {
         // Rounded up: the edge must not go back because of the shift (RFC 7323 §2.4).
         let shifted = window.div_ceil(1 << self.scale).min(u64::from(u16::MAX));
         self.edge = self.edge.max(next + (shifted << self.scale));
-        (
-            self.wire(next),
-            u16::try_from(shifted).unwrap_or(u16::MAX),
-        )
+        (self.wire(next), u16::try_from(shifted).unwrap_or(u16::MAX))
     }
 
     /// Ranges for the sender (RFC 2018, RFC 2883). A FIN belongs to the range before it.

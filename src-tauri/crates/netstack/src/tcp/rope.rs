@@ -106,7 +106,7 @@ mod tests {
             let mut rope = Rope::new(1);
             let mut all = vec![0_u8];
             for (length, release, read) in steps {
-                let bytes: Vec<u8> = (0..length).map(|at| (at * 31 + all.len()) as u8).collect();
+                let bytes: Vec<u8> = (0..length).map(|at| ((at * 31 + all.len()) % 251).to_le_bytes()[0]).collect();
                 rope.push(&bytes);
                 all.extend(&bytes);
                 let from = (rope.start + release).min(rope.end());

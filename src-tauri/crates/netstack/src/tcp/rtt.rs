@@ -120,7 +120,7 @@ mod tests {
     fn a_longer_way_replaces_the_minimum_after_minutes() {
         let mut rtt = Rtt::new(Time::ZERO);
         rtt.sample(10 * MS, Time::ZERO);
-        rtt.sample(50 * MS, Time::ZERO + Duration::from_secs(60));
+        rtt.sample(50 * MS, Time::ZERO + Duration::from_mins(1));
         assert_eq!(rtt.minimum(), 10 * MS);
         rtt.sample(50 * MS, Time::ZERO + Duration::from_secs(400));
         assert_eq!(rtt.minimum(), 50 * MS);

@@ -212,7 +212,15 @@ impl Scoreboard {
         ranges.sort_unstable();
         for (start, end) in ranges.into_iter().flatten() {
             if end > una {
-                self.sack(start.max(una), end, &echo, rtt, now, &mut delivered, &mut sample);
+                self.sack(
+                    start.max(una),
+                    end,
+                    &echo,
+                    rtt,
+                    now,
+                    &mut delivered,
+                    &mut sample,
+                );
             }
         }
         delivered.rtt = sample.map(|at| now.since(at));
@@ -267,7 +275,11 @@ impl Scoreboard {
 
     /// The time-out ended: gives up the first segment and what is as old (RFC 8985 §6.3).
     pub fn time_out(&mut self, rtt: &Rtt, now: Time) {
-        if self.sent.front().is_some_and(|one| one.state == Fate::Sacked) {
+        if self
+            .sent
+            .front()
+            .is_some_and(|one| one.state == Fate::Sacked)
+        {
             // The other side took back what it reported (RFC 2018 §8).
             for one in &mut self.sent {
                 if one.state == Fate::Sacked {

@@ -143,12 +143,7 @@ pub fn emit(
     tcp.set_ack(header.acknowledgement.is_some());
     tcp.set_window_len(header.window);
 
-    let checksum = packet::checksum(
-        ours.ip(),
-        theirs.ip(),
-        IpProtocol::Tcp,
-        &bytes[ip_len..],
-    );
+    let checksum = packet::checksum(ours.ip(), theirs.ip(), IpProtocol::Tcp, &bytes[ip_len..]);
     bytes[ip_len + 16..ip_len + 18].copy_from_slice(&checksum.to_ne_bytes());
     Some(bytes)
 }
@@ -157,9 +152,8 @@ pub fn emit(
 /// "no-operation, no-operation, timestamp" (RFC 7323 appendix A). Gives their length.
 fn write_options(header: &Header, buffer: &mut [u8; OPTIONS_MAX]) -> usize {
     let mut rest = &mut buffer[..];
-    let pad = |rest, count: usize| {
-        (0..count).fold(rest, |rest, _| TcpOption::NoOperation.emit(rest))
-    };
+    let pad =
+        |rest, count: usize| (0..count).fold(rest, |rest, _| TcpOption::NoOperation.emit(rest));
     if let Some(mss) = header.mss {
         rest = TcpOption::MaxSegmentSize(mss).emit(rest);
     }
@@ -214,9 +208,7 @@ mod tests {
                 sack_permitted: syn.is_some(),
                 timestamp: stamp.map(|(value, echo)| Timestamp { value, echo }),
                 // A SYN has no ranges, and with one the options would be too long.
-                sack: std::array::from_fn(|at| {
-                    ranges.get(at).copied().filter(|_| syn.is_none())
-                }),
+                sack: std::array::from_fn(|at| ranges.get(at).copied().filter(|_| syn.is_none())),
             },
         )
     }

@@ -23,7 +23,7 @@ impl Numbering {
     }
 
     /// The number nearest to `near` that travels as `wire`; `None` when that lies before the SYN.
-    pub fn from_wire(self, wire: u32, near: u64) -> Option<u64> {
+    pub fn nearest(self, wire: u32, near: u64) -> Option<u64> {
         let distance = wire.wrapping_sub(self.to_wire(near)).cast_signed();
         near.checked_add_signed(i64::from(distance))
     }
@@ -39,7 +39,7 @@ mod tests {
         for number in [0, 1, 6, 1 << 20, (1 << 32) - 1, 1 << 32, (1 << 40) + 17] {
             let wire = numbering.to_wire(number);
             for near in [number, number + 1_000_000, number.saturating_sub(1_000_000)] {
-                assert_eq!(numbering.from_wire(wire, near), Some(number));
+                assert_eq!(numbering.nearest(wire, near), Some(number));
             }
         }
     }
@@ -47,7 +47,7 @@ mod tests {
     #[test]
     fn what_lies_before_the_syn_has_no_number() {
         let numbering = Numbering::new(1000);
-        assert_eq!(numbering.from_wire(999, 0), None);
-        assert_eq!(numbering.from_wire(1000, 5), Some(0));
+        assert_eq!(numbering.nearest(999, 0), None);
+        assert_eq!(numbering.nearest(1000, 5), Some(0));
     }
 }

@@ -8,8 +8,8 @@ use smoltcp::wire::TcpControl;
 pub use super::connection::{Connection, Limits, State};
 use super::depart::Wire;
 use super::rope::Rope;
-pub use super::segment::{Header, Segment, parse};
 use super::segment;
+pub use super::segment::{Header, Segment, parse};
 
 /// Collects what a connection sends as IP packets.
 pub struct Packets {

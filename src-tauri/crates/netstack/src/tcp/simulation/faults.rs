@@ -7,7 +7,7 @@ use proptest::prelude::*;
 use super::line::Line;
 use super::{End, Habit, Simulation, State};
 
-const MINUTE: Duration = Duration::from_secs(60);
+const MINUTE: Duration = Duration::from_mins(1);
 
 fn sends(bytes: u64) -> Habit {
     Habit {
@@ -91,7 +91,10 @@ fn one_lost_segment_costs_one_round_trip_wherever_it_is() {
         assert!(simulation.run(MINUTE, |s| s.b.read == 40_000));
         let longer = simulation.now.since_epoch().saturating_sub(whole);
         // A lost tail is found by a probe, not by a time-out.
-        assert!(longer < Duration::from_millis(130), "place {place}: {longer:?} longer");
+        assert!(
+            longer < Duration::from_millis(130),
+            "place {place}: {longer:?} longer"
+        );
     }
 }
 
@@ -103,8 +106,8 @@ fn a_line_that_only_reorders_is_not_taken_for_a_bad_one() {
     assert!(simulation.run(10 * MINUTE, |s| s.b.read == 20_000_000));
     let took = simulation.now.since_epoch();
     let repeated = simulation.a.connection.sender().repeated_segments();
-    println!("reordering: {took:?}, {repeated} repeated");
     assert!(took < Duration::from_secs(4), "{took:?}");
+    assert!(repeated < 200, "{repeated} repeated in vain");
 }
 
 #[test]
@@ -174,7 +177,10 @@ fn a_slow_reader_holds_the_sender_back_and_gets_everything() {
     assert!(simulation.a.written < 2_500_000, "{}", simulation.a.written);
     assert!(simulation.run(MINUTE, Simulation::is_complete));
     let took = simulation.now.since_epoch().as_secs_f64();
-    assert!((9.5..11.0).contains(&took), "{took} s for ten seconds of reading");
+    assert!(
+        (9.5..11.0).contains(&took),
+        "{took} s for ten seconds of reading"
+    );
 }
 
 #[test]

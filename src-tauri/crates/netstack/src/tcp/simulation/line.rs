@@ -8,7 +8,7 @@ use bytes::BytesMut;
 
 use crate::tcp::time::Time;
 
-/// SplitMix64: the same sequence on every machine and for ever.
+/// `SplitMix64`: the same sequence on every machine and for ever.
 #[derive(Clone)]
 pub struct Chance(u64);
 
@@ -57,7 +57,8 @@ impl Line {
     /// A line with this round trip, a gigabit and a queue of one round trip, and no fault.
     pub fn new(round_trip: Duration) -> Self {
         let bits_per_second = 1_000_000_000;
-        let queue = u64::try_from(round_trip.as_micros()).expect("short") * bits_per_second / 8_000_000;
+        let queue =
+            u64::try_from(round_trip.as_micros()).expect("short") * bits_per_second / 8_000_000;
         Self {
             delay: round_trip / 2,
             bits_per_second,
@@ -94,7 +95,8 @@ impl Line {
         let bits = packet.len() as u64 * 8;
         let takes = Duration::from_nanos(bits * 1_000_000_000 / self.bits_per_second);
         let waits = self.free_at.since(now);
-        let queued = u64::try_from(waits.as_micros()).expect("short") * self.bits_per_second / 8_000_000;
+        let queued =
+            u64::try_from(waits.as_micros()).expect("short") * self.bits_per_second / 8_000_000;
         let unlucky = self.chance.below(100_000) < self.lost || self.drops.contains(&place);
         if self.cut || queued > self.queue || unlucky || packet.len() > self.mtu {
             self.dropped += 1;
@@ -103,7 +105,9 @@ impl Line {
         self.free_at = self.free_at.max(now) + takes.max(Duration::from_micros(1));
         let mut arrives = self.free_at + self.delay;
         if self.chance.below(100_000) < self.late {
-            let most = u64::try_from(self.lateness.as_micros()).expect("short").max(1);
+            let most = u64::try_from(self.lateness.as_micros())
+                .expect("short")
+                .max(1);
             arrives = arrives + Duration::from_micros(self.chance.below(most));
         }
         if self.chance.below(100_000) < self.doubled {

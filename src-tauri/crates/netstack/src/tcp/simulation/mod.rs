@@ -48,7 +48,9 @@ fn pattern() -> &'static [u8] {
     static PATTERN: std::sync::OnceLock<Vec<u8>> = std::sync::OnceLock::new();
     PATTERN.get_or_init(|| {
         let mut chance = Chance::new(42);
-        let once: Vec<u8> = (0..PERIOD).map(|_| chance.next().to_le_bytes()[0]).collect();
+        let once: Vec<u8> = (0..PERIOD)
+            .map(|_| chance.next().to_le_bytes()[0])
+            .collect();
         [once.clone(), once].concat()
     })
 }
@@ -103,7 +105,9 @@ impl Side {
             }
             let allowed = self.habit.reads_per_second.map_or(u64::MAX, |rate| {
                 let until_now = now.since_epoch().as_micros() * u128::from(rate) / 1_000_000;
-                u64::try_from(until_now).expect("fits").saturating_sub(self.read)
+                u64::try_from(until_now)
+                    .expect("fits")
+                    .saturating_sub(self.read)
             });
             let most = usize::try_from(allowed.min(PERIOD as u64)).expect("fits");
             if most == 0 {
@@ -159,15 +163,26 @@ impl Simulation {
 
     fn over(seed: u64, line: &Line, a: Habit, b: Habit, v6: bool) -> Self {
         let (at_a, at_b): (SocketAddr, SocketAddr) = if v6 {
-            ("[fd00::a]:40000".parse().unwrap(), "[fd00::b]:80".parse().unwrap())
+            (
+                "[fd00::a]:40000".parse().unwrap(),
+                "[fd00::b]:80".parse().unwrap(),
+            )
         } else {
-            ("10.0.0.1:40000".parse().unwrap(), "10.0.0.2:80".parse().unwrap())
+            (
+                "10.0.0.1:40000".parse().unwrap(),
+                "10.0.0.2:80".parse().unwrap(),
+            )
         };
         let mut chance = Chance::new(seed);
         // First numbers just below the wrap half of the time.
         let mut initial = || {
             let number = chance.next();
-            u32::try_from(if number & 1 == 0 { number >> 32 } else { 0xffff_ff00 }).expect("fits")
+            u32::try_from(if number & 1 == 0 {
+                number >> 32
+            } else {
+                0xffff_ff00
+            })
+            .expect("fits")
         };
         let (first, second) = (initial(), initial());
         Self {
@@ -214,7 +229,11 @@ impl Simulation {
                 return done(self);
             }
             assert!(next > self.now || self.events % 1000 < 900, "no progress");
-            self.events += if next > self.now { 1000 - self.events % 1000 } else { 1 };
+            self.events += if next > self.now {
+                1000 - self.events % 1000
+            } else {
+                1
+            };
             self.now = self.now.max(next);
             while let Some(packet) = self.to_b.arrived(self.now) {
                 self.b.deliver(packet, self.now);

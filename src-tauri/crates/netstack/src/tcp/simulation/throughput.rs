@@ -31,7 +31,11 @@ fn rate(seed: u64, line: &Line, up: bool, time: Duration) -> f64 {
     simulation.a.holds_open = true;
     simulation.b.holds_open = true;
     simulation.run(time, |_| false);
-    let got = if up { simulation.b.read } else { simulation.a.read };
+    let got = if up {
+        simulation.b.read
+    } else {
+        simulation.a.read
+    };
     #[expect(clippy::cast_precision_loss, reason = "a measurement")]
     let bits = got as f64 * 8.0;
     bits / time.as_secs_f64()
@@ -39,18 +43,24 @@ fn rate(seed: u64, line: &Line, up: bool, time: Duration) -> f64 {
 
 #[test]
 fn under_loss_the_rate_is_what_the_window_allows() {
-    for (round_trip, lost) in [(20, 100), (20, 1000), (5, 1000), (80, 100), (80, 1000), (1, 1000)] {
+    for (round_trip, lost) in [
+        (20, 100),
+        (20, 1000),
+        (5, 1000),
+        (80, 100),
+        (80, 1000),
+        (1, 1000),
+    ] {
         let round_trip = Duration::from_millis(round_trip);
         let mut line = Line::new(round_trip);
         line.lost = lost;
         #[expect(clippy::cast_precision_loss, reason = "small")]
         let p = lost as f64 / 100_000.0;
-        let expected = mean_window(p, round_trip.as_secs_f64()) * PAYLOAD * 8.0
-            / round_trip.as_secs_f64();
+        let expected =
+            mean_window(p, round_trip.as_secs_f64()) * PAYLOAD * 8.0 / round_trip.as_secs_f64();
         // Loss hits acknowledgements too, but they tell everything again.
         for up in [true, false] {
             let got = rate(7, &line, up, round_trip * 500);
-            println!("{round_trip:?} p={p} up={up}: {:.2} Mbit/s, theory {:.2} ({:.2})", got/1e6, expected/1e6, got/expected);
             assert!(
                 got > 0.8 * expected.min(800e6),
                 "{round_trip:?} {p} up {up}: {got:.0} bit/s, theory {expected:.0}"
@@ -65,8 +75,12 @@ fn without_loss_the_line_is_filled() {
         // 80 ms at a gigabit are more than the largest window of 4 MiB.
         let line = Line::new(Duration::from_millis(round_trip));
         for up in [true, false] {
-            let got = rate(3, &line, up, Duration::from_secs(2).max(Duration::from_millis(round_trip * 40)));
-            println!("{round_trip} ms up={up}: {:.1} Mbit/s", got / 1e6);
+            let got = rate(
+                3,
+                &line,
+                up,
+                Duration::from_secs(2).max(Duration::from_millis(round_trip * 40)),
+            );
             assert!(got > bits, "{round_trip} ms up {up}: {got:.0} bit/s");
         }
     }
@@ -77,6 +91,5 @@ fn a_short_queue_is_shared_without_collapse() {
     // 50 Mbit/s, 40 ms, a queue of a fifth of a round trip.
     let line = Line::new(Duration::from_millis(40)).with_rate(50_000_000, 50_000);
     let got = rate(5, &line, true, Duration::from_secs(30));
-    println!("short queue: {:.1}", got / 1e6);
     assert!(got > 0.75 * 50e6, "{got:.0} bit/s");
 }
