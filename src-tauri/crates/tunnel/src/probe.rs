@@ -5,6 +5,7 @@
 use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
 use std::time::Duration;
 
 use netstack::{Netstack, ResolveError};
@@ -22,8 +23,12 @@ use crate::state::{Depth, Doubt, Underneath};
 
 /// Longest whole probe: name, connection, TLS and answer are four round trips and a lost packet.
 const WHOLE_DEADLINE: Duration = Duration::from_millis(2500);
-/// Longest light probe: one round trip, and one lost packet.
+/// Longest light probe: a lost packet, and as many round trips as a whole probe on a usual line.
 const LIGHT_DEADLINE: Duration = Duration::from_millis(1500);
+/// On a slow line a light probe may take so many times what the last answer took.
+const SLOW_LINE: u32 = 8;
+/// Every so many light probes begin with a connection of their own.
+const WHOLE_EVERY: u32 = 24;
 /// Longest answer of a resolver inside.
 const NAMES_DEADLINE: Duration = Duration::from_millis(1400);
 /// Longest look whether the inside answers without the tunnel.
@@ -43,7 +48,7 @@ pub struct Probe {
     pub path: String,
     /// Text that the answer (status 200) must contain.
     pub expect: String,
-    /// Pause between probes while the tunnel is in use; `None`: 1.25 s, which keeps a wrong "up"
+    /// Pause between probes while the tunnel is in use; `None`: 1 s, which keeps a wrong "up"
     /// under three seconds.
     pub every: Option<Duration>,
 }
@@ -66,6 +71,9 @@ pub(crate) struct Prober {
     stack: Netstack,
     echo: Option<IpAddr>,
     kept: Mutex<Option<TlsStream<netstack::TcpStream>>>,
+    lights: AtomicU32,
+    /// What the last answer took, milliseconds.
+    took: AtomicU32,
 }
 
 impl Prober {
@@ -81,6 +89,8 @@ impl Prober {
             stack,
             echo,
             kept: Mutex::new(None),
+            lights: AtomicU32::new(0),
+            took: AtomicU32::new(0),
         }
     }
 
@@ -89,10 +99,14 @@ impl Prober {
         match depth {
             Depth::Whole => self.whole(Instant::now() + WHOLE_DEADLINE).await,
             Depth::Light => {
-                let deadline = Instant::now() + LIGHT_DEADLINE;
+                let slow = Duration::from_millis(self.took.load(Relaxed).into()) * SLOW_LINE;
+                let deadline = Instant::now() + slow.clamp(LIGHT_DEADLINE, WHOLE_DEADLINE);
+                let lights = self.lights.fetch_add(1, Relaxed);
                 let kept = self.kept.lock().await.take();
-                let Some(kept) = kept else {
-                    return self.whole(Instant::now() + WHOLE_DEADLINE).await;
+                let Some(kept) =
+                    kept.filter(|_| !lights.wrapping_add(1).is_multiple_of(WHOLE_EVERY))
+                else {
+                    return self.whole(deadline).await;
                 };
                 let (asked, names) = tokio::join!(
                     timeout_at(deadline, self.ask(kept)),
@@ -106,7 +120,7 @@ impl Prober {
                     },
                     Ok(Err(Doubt::NoAnswer)) => {
                         // The server ended the connection: that is its right.
-                        self.whole(Instant::now() + WHOLE_DEADLINE).await
+                        self.whole(deadline).await
                     }
                     Ok(Err(doubt)) => Err(doubt),
                     Err(_) => Err(Doubt::NoAnswer),
@@ -123,7 +137,9 @@ impl Prober {
         let mut echoed = None;
         let names = loop {
             tokio::select! {
-                names = &mut names => break names,
+                names = timeout_at(deadline, &mut names) => {
+                    break names.unwrap_or(Err(Doubt::NamesDead));
+                }
                 answered = &mut echo, if echoed.is_none() => echoed = Some(answered),
             }
         };
@@ -214,6 +230,8 @@ impl Prober {
         let asked = Instant::now();
         let reusable = is_expected(&self.probe, &mut stream).await?;
         let round_trip = asked.elapsed();
+        let took = u32::try_from(round_trip.as_millis()).unwrap_or(u32::MAX);
+        self.took.store(took, Relaxed);
         if reusable {
             *self.kept.lock().await = Some(stream);
         }

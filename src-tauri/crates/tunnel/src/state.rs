@@ -13,7 +13,7 @@
 //!    │  │             ┌─────────┐ no network,      │ degraded │                   │
 //!    │  └─────────────│ blocked │◀─────────────────│          │ ──────────────────┘
 //!    │     stop       └─────────┘ impostor, portal └──────────┘
-//!    └───────────────────────────────────────────────────┘ nothing from the gateway for 3 s
+//!    └───────────────────────────────────────────────────┘ nothing from the gateway for 2 s
 //!
 //!   down       not wanted, not needed (the system reaches the inside by itself), or the gateway
 //!              is silent; in the last case it is asked again and again
@@ -118,7 +118,8 @@ pub(crate) enum Action {
 pub(crate) enum Depth {
     /// Name, connection, TLS, answer.
     Whole,
-    /// An answer over the connection of the last whole probe, and the name.
+    /// An answer over the connection of the last probe where it still stands, and the name; with a
+    /// short deadline.
     Light,
 }
 
@@ -154,7 +155,7 @@ pub(crate) enum Admission {
 
 /// Pace of the probes while the tunnel is in use, when a profile says nothing else. Together with
 /// the deadline of a light probe it keeps a wrong "up" under three seconds.
-pub(crate) const PROBE_EVERY: Duration = Duration::from_millis(1250);
+pub(crate) const PROBE_EVERY: Duration = Duration::from_secs(1);
 
 /// The sans-I/O core.
 #[derive(Debug)]

@@ -10,7 +10,7 @@ use super::{
 };
 
 /// A gateway from which nothing authentic came for so long is silent.
-const GIVE_UP: Duration = Duration::from_secs(3);
+const GIVE_UP: Duration = Duration::from_secs(2);
 
 #[derive(Debug)]
 pub(super) struct Degraded {

@@ -14,15 +14,14 @@ const IDLE_EVERY: Duration = Duration::from_secs(10);
 const FIRST_MINUTE: Duration = Duration::from_mins(1);
 /// Two kicks because of silence are at least this far apart.
 const SILENCE_PAUSE: Duration = Duration::from_secs(2);
-/// Every so many probes look at the whole way.
-const WHOLE_EVERY: u32 = 24;
 
 #[derive(Debug)]
 pub(super) struct Up {
     pub(super) next: Instant,
     began: Instant,
     last_kick: Option<Instant>,
-    probes: u32,
+    /// A probe is on its way. Replacing it would put off its verdict.
+    probing: bool,
 }
 
 impl Up {
@@ -32,7 +31,7 @@ impl Up {
             next: now + facts.probe_every,
             began: now,
             last_kick: None,
-            probes: 0,
+            probing: false,
         })
     }
 
@@ -45,6 +44,7 @@ impl Up {
                 Node::Up(self)
             }
             Event::Probe(Ok(())) => {
+                self.probing = false;
                 let young = now.duration_since(self.began) < FIRST_MINUTE;
                 self.next = now
                     + if facts.busy || young {
@@ -74,7 +74,7 @@ impl Up {
             Event::Underlay(source) => after_underlay(now, source, facts),
             Event::Woke => Connecting::enter(now, Why::WokeUp, facts),
             Event::Retry => {
-                facts.act(Action::Probe(Depth::Whole));
+                self.probe(facts);
                 Node::Up(self)
             }
             _ => Node::Up(self),
@@ -82,11 +82,9 @@ impl Up {
     }
 
     fn probe(&mut self, facts: &mut Facts) {
-        self.probes = self.probes.wrapping_add(1);
-        facts.act(Action::Probe(if self.probes.is_multiple_of(WHOLE_EVERY) {
-            Depth::Whole
-        } else {
-            Depth::Light
-        }));
+        if !self.probing {
+            self.probing = true;
+            facts.act(Action::Probe(Depth::Light));
+        }
     }
 }
