@@ -32,12 +32,17 @@ pub struct Lab {
 /// Everything about one client that a test may want otherwise.
 pub struct Wanted {
     pub keys: KeyPair,
+    /// Addresses inside.
+    pub inside: (String, String),
     pub setup: Setup,
     pub ports: Ports,
 }
 
 impl Lab {
-    /// The one lab of this test program. A machine that cannot make it fails the test with a sentence.
+    /// The one lab of this test program.
+    ///
+    /// # Panics
+    /// On a machine that cannot make it, with a sentence that says why: that fails the test.
     pub fn shared() -> &'static Self {
         static LAB: OnceLock<Lab> = OnceLock::new();
         // Whoever cannot make a network of its own cannot test this; the sentence says why.
@@ -49,7 +54,10 @@ impl Lab {
         let gateway = Gateway::up(&Options {
             parts: built("lab-parts")?,
             relay: Some(built("lab-relay")?),
-            programs: vec![("client".to_owned(), built("lab-client")?)],
+            programs: vec![
+                ("client".to_owned(), built("lab-client")?),
+                ("tunnel".to_owned(), built("lab-tunnel")?),
+            ],
             colleagues: COLLEAGUES,
             rekey: REKEY,
         })?;
@@ -88,13 +96,14 @@ impl Lab {
             gateway_key,
             udp: format!("{ADDRESS}:{}", ports.udp),
             websocket: Some(format!("wss://{NAME}:{}{RELAY_PATH}", ports.websocket)),
-            v4: inside.0,
-            v6: inside.1,
+            v4: inside.0.clone(),
+            v6: inside.1.clone(),
             dns: vec![Resolver::Honest.v4()],
             echo: Some(echo),
         };
         Wanted {
             keys,
+            inside,
             setup: setup(source, &ports),
             ports,
         }
@@ -108,6 +117,12 @@ impl Lab {
             port: ports.anyconnect,
         };
         Ok((setup(source, &ports), ports))
+    }
+
+    /// A profile file for this client; gives its path where the client is.
+    pub fn profile(&self, wanted: &Wanted) -> Result<String> {
+        self.gateway
+            .profile(&wanted.keys, &wanted.inside, &wanted.ports)
     }
 
     /// A `WireGuard` client as it should be.
@@ -287,7 +302,20 @@ impl Client {
         }
     }
 
-    /// The same, and [`Client::next_of`] gives it once more.
+    /// Waits for the next event that has this key.
+    pub fn next_with(&mut self, key: &str, within: Duration) -> Result<Value> {
+        let deadline = Instant::now() + within;
+        loop {
+            let event = self
+                .next(deadline)
+                .with_context(|| format!("nothing about {key} within {within:?}"))?;
+            if !event[key].is_null() {
+                return Ok(event);
+            }
+        }
+    }
+
+    /// As [`Client::next_of`], which gives it once more.
     pub fn peek_of(&mut self, names: &[&str], within: Duration) -> Result<Value> {
         let event = self.next_of(names, within)?;
         self.peeked = Some(event.clone());
@@ -327,7 +355,7 @@ impl Client {
             .iter()
             .rev()
             .map(|(_, event)| event)
-            .find(|event| event["event"] == "state")
+            .find(|event| event["state"].is_string())
     }
 
     /// Fails when the state becomes another one within this time.
@@ -352,7 +380,7 @@ impl Client {
         let states = self
             .seen
             .iter()
-            .filter(|(_, event)| event["event"] == "state");
+            .filter(|(_, event)| event["state"].is_string());
         let words = states.map(|(_, event)| {
             format!(
                 "{}({})",

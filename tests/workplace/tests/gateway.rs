@@ -6,8 +6,10 @@
     clippy::print_stdout
 )]
 
+use std::io::{BufRead, BufReader};
 use std::path::PathBuf;
-use std::process::Stdio;
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
 
 use workplace::gateway::namespaces::{CLIENT, Net, Who};
 use workplace::gateway::{Gateway, Options};
@@ -24,9 +26,7 @@ fn options() -> Options {
 
 #[test]
 fn what_is_inside_cannot_be_reached_without_a_tunnel() {
-    let began = std::time::Instant::now();
     let gateway = Gateway::up(&options()).unwrap();
-    println!("up in {:?}", began.elapsed());
     let site = [
         "-sS",
         "--max-time",
@@ -51,8 +51,41 @@ fn what_is_inside_cannot_be_reached_without_a_tunnel() {
     );
     let outside = curl(Net::Client, Who::User(CLIENT));
     assert!(!outside.status.success());
-    println!("{outside:?}");
-    println!("{}", gateway.logs());
+}
+
+#[test]
+fn nothing_of_it_is_left_when_its_runner_is_killed() {
+    let mut runner = Command::new(env!("CARGO_BIN_EXE_workplace"))
+        .args(["gateway", "--colleagues", "1"])
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let lines = BufReader::new(runner.stdout.take().unwrap()).lines();
+    let enter = lines
+        .map_while(Result::ok)
+        .find(|line| line.contains("nsenter --target"))
+        .expect("the gateway comes up");
+    let first = enter.split("--target ").nth(1).unwrap();
+    let first = first.split(' ').next().unwrap();
+    let place = std::fs::read_link(format!("/proc/{first}/ns/pid")).unwrap();
+    let inhabitants = || {
+        let processes = std::fs::read_dir("/proc").unwrap();
+        let places = processes
+            .filter_map(|entry| std::fs::read_link(entry.ok()?.path().join("ns/pid")).ok());
+        places.filter(|other| *other == place).count()
+    };
+    assert!(inhabitants() > 5, "{} processes", inhabitants());
+    runner.kill().unwrap();
+    runner.wait().unwrap();
+    let deadline = Instant::now() + Duration::from_secs(5);
+    while inhabitants() > 0 {
+        assert!(
+            Instant::now() < deadline,
+            "{} processes are left",
+            inhabitants()
+        );
+        std::thread::sleep(Duration::from_millis(10));
+    }
 }
 
 #[test]
@@ -71,7 +104,6 @@ fn the_client_has_no_rights() {
         .output()
         .unwrap();
     let said = String::from_utf8_lossy(&output.stdout);
-    println!("{said}");
     assert!(said.starts_with("65534\n"), "{said}");
     assert!(said.contains("CapEff:\t0000000000000000"), "{said}");
     assert!(said.contains("CapBnd:\t0000000000000000"), "{said}");

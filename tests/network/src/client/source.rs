@@ -100,7 +100,7 @@ async fn sign_in(
         match dialogue(gateway, orders).await? {
             Ok(cookie) => return Ok(cookie),
             Err(ended) => {
-                say(&serde_json::json!({ "event": "signInRefused", "why": format!("{ended:?}") }))
+                say(&serde_json::json!({ "event": "signInRefused", "why": format!("{ended:?}") }));
             }
         }
     }

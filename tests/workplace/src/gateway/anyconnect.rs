@@ -63,7 +63,7 @@ impl AnyConnect {
         let mut codes = String::new();
         for colleague in &colleagues {
             let secret = crate::site::hex(colleague.secret);
-            codes += &format!("HOTP/E/6\t{}\t-\t{secret}\n", colleague.name);
+            codes.extend(["HOTP/E/6\t", &colleague.name, "\t-\t", &secret, "\n"]);
         }
         net.write("ocserv/codes", codes)?;
         net.write("ocserv/ocserv.conf", settings(rekey))?;

@@ -19,7 +19,7 @@ pub const PROBE: &str = "cordee-inside";
 /// Bytes of `/large`.
 pub const LARGE: usize = 8 << 20;
 
-/// A resolver inside. Each listens on 10.50.0.N and fd50::N.
+/// A resolver inside. Each listens on 10.50.0.N and `fd50::N`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Resolver {
     /// Tells the truth, always.

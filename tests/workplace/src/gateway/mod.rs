@@ -31,7 +31,7 @@ use anyhow::{Context, Result, bail, ensure};
 
 use crate::certificate;
 use anyconnect::AnyConnect;
-use inside::{DOMAIN, Inside};
+use inside::{DESKTOP, DOMAIN, Inside, PROBE, Resolver, SITE};
 use namespaces::{Namespaces, Net, RUN, Who};
 use server::Server;
 use underlay::{Faults, Order, Ports, Report};
@@ -39,7 +39,7 @@ use wireguard::{KeyPair, WireGuard};
 
 pub use names::OUTSIDE;
 
-/// The gateway's name outside, for certificates; its addresses are 10.99.0.1 and fd99::1.
+/// The gateway's name outside, for certificates; its addresses are 10.99.0.1 and `fd99::1`.
 pub const NAME: &str = "vpn.saint-elme.test";
 /// Its address outside.
 pub const ADDRESS: &str = "10.99.0.1";
@@ -160,6 +160,78 @@ impl Gateway {
         self.line_to(port)
     }
 
+    /// A device's profile for this gateway, as an administrator would write it, in a file of the small network that
+    /// only the client may read; gives its path in there.
+    pub fn profile(
+        &self,
+        keys: &KeyPair,
+        inside: &(String, String),
+        ports: &Ports,
+    ) -> Result<String> {
+        let (gateway_key, echo) = {
+            let wireguard = self.wireguard();
+            (wireguard.public_key(), wireguard.addresses().0)
+        };
+        let text = format!(
+            r#"version = 1
+coexist = false
+
+[wireguard]
+gateway = "{NAME}:{udp}"
+gateway_key = "{gateway_key}"
+private_key = "{private_key}"
+addresses = ["{v4}", "{v6}"]
+networks = ["0.0.0.0/0", "::/0"]
+echo = "{echo}"
+websocket = "wss://{NAME}:{websocket}{RELAY_PATH}"
+ca = "{RUN}/tls/ca.crt"
+
+[names]
+servers = ["{resolver}"]
+search = ["{DOMAIN}"]
+
+[policy]
+suffixes = ["{DOMAIN}"]
+networks = ["10.50.0.0/16", "fd50::/64"]
+other = "refused"
+
+[probe]
+host = "{SITE}"
+port = 443
+path = "/probe"
+expect = "{PROBE}"
+ca = "{RUN}/tls/ca.crt"
+
+[underlay]
+url = "http://{ADDRESS}:{page}/"
+status = 200
+expect = "open"
+
+[proxy]
+listen = "127.0.0.1:0"
+
+[[forward]]
+listen = "127.0.0.1:0"
+host = "{DESKTOP}"
+port = 3389
+"#,
+            udp = ports.udp,
+            private_key = keys.private(),
+            v4 = inside.0,
+            v6 = inside.1,
+            websocket = ports.websocket,
+            resolver = Resolver::Honest.v4(),
+            page = ports.page,
+        );
+        let path = self
+            .net
+            .write(&format!("profile-{}.toml", ports.line), text)?;
+        let client = namespaces::CLIENT;
+        self.net
+            .script(&format!("chown {client}:{client} {path}; chmod 600 {path}"))?;
+        Ok(path)
+    }
+
     /// A new line to another `WireGuard` gateway in the same place.
     pub fn line_to(&self, port: u16) -> Result<Ports> {
         let local = |port| SocketAddr::from(([127, 0, 0, 1], port));
@@ -254,14 +326,18 @@ impl Gateway {
         };
         let logs = files.filter_map(|file| Some(file.ok()?.path()));
         let logs = logs.filter(|path| path.extension().is_some_and(|extension| extension == "log"));
-        logs.map(|path| {
-            let name = path
-                .file_name()
-                .map(|name| name.to_string_lossy().into_owned())
-                .unwrap_or_default();
-            format!("== {name}\n{}\n", crate::process::last_lines(&path, 15))
-        })
-        .collect()
+        let mut text = String::new();
+        for path in logs {
+            let name = path.file_name().unwrap_or_default().to_string_lossy();
+            text.extend([
+                "== ",
+                &*name,
+                "\n",
+                &*crate::process::last_lines(&path, 15),
+                "\n",
+            ]);
+        }
+        text
     }
 }
 
