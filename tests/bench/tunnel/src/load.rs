@@ -1,5 +1,6 @@
 //! The load: the same for our stack and for the kernel's.
 
+use std::ffi::OsString;
 use std::future::Future;
 use std::io::Write;
 use std::net::SocketAddr;
@@ -7,6 +8,8 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
+use nix::sys::socket::setsockopt;
+use nix::sys::socket::sockopt::TcpCongestion;
 use tokio::io::{AsyncBufReadExt, AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, BufReader};
 use tokio::task::JoinSet;
 use tokio::time::timeout;
@@ -50,11 +53,13 @@ pub async fn serve(dial: impl Dial, began: Instant) -> Result<()> {
 }
 
 /// The kernel's TCP.
-pub async fn kernel() -> Result<()> {
-    serve(Kernel, Instant::now()).await
+pub async fn kernel(congestion_control: OsString) -> Result<()> {
+    serve(Kernel { congestion_control }, Instant::now()).await
 }
 
-struct Kernel;
+struct Kernel {
+    congestion_control: OsString,
+}
 
 impl Dial for Kernel {
     type Stream = tokio::net::TcpStream;
@@ -62,6 +67,7 @@ impl Dial for Kernel {
     async fn dial(&self, to: SocketAddr) -> Result<Self::Stream> {
         let stream = tokio::net::TcpStream::connect(to).await?;
         stream.set_nodelay(true)?;
+        setsockopt(&stream, TcpCongestion, &self.congestion_control)?;
         Ok(stream)
     }
 }

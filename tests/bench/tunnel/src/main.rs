@@ -55,7 +55,7 @@ enum Part {
     #[command(hide = true)]
     Ours { setup: String },
     #[command(hide = true)]
-    Kernel,
+    Kernel { congestion_control: String },
 }
 
 fn main() -> ExitCode {
@@ -82,7 +82,9 @@ fn run(line: Line) -> anyhow::Result<()> {
     match line.part {
         Some(Part::Host) => tokio::runtime::Runtime::new()?.block_on(host::serve()),
         Some(Part::Ours { setup }) => tokio::runtime::Runtime::new()?.block_on(ours::run(&setup)),
-        Some(Part::Kernel) => tokio::runtime::Runtime::new()?.block_on(load::kernel()),
+        Some(Part::Kernel { congestion_control }) => {
+            tokio::runtime::Runtime::new()?.block_on(load::kernel(congestion_control.into()))
+        }
         None => {
             let rows = measure::all(&line.plan)?;
             measure::print(&rows);

@@ -18,11 +18,15 @@ use crate::peers::{Client, Peer, netstack_program};
 
 const HOST: &str = "10.50.0.80";
 
-const PEERS: [(Peer, &str); 3] = [
+/// The kernel's TCP takes its turn with CUBIC, as ours; with BBR, which does not take a loss for congestion, where the
+/// line loses.
+const PEERS: [(Peer, &str); 4] = [
     (Peer::Ours, "ours"),
-    (Peer::Kernel, "wireguard-go, kernel TCP"),
+    (Peer::Kernel("cubic"), "wireguard-go, kernel CUBIC"),
+    (Peer::Kernel("bbr"), BBR),
     (Peer::Netstack, "Go netstack"),
 ];
+const BBR: &str = "wireguard-go, kernel BBR";
 
 /// How much is measured.
 #[derive(Debug, Clone, Args)]
@@ -84,8 +88,10 @@ pub fn all(plan: &Plan) -> Result<Vec<Row>> {
     for round in 1..=plan.rounds.max(1) {
         for (peer, name) in PEERS {
             tracing::info!("round {round}: {name}");
-            undisturbed(plan, &gateway, peer, name, &mut taken)
-                .with_context(|| format!("{name}, round {round}"))?;
+            if name != BBR {
+                undisturbed(plan, &gateway, peer, name, &mut taken)
+                    .with_context(|| format!("{name}, round {round}"))?;
+            }
             disturbed(plan, &gateway, peer, name, &mut taken)
                 .with_context(|| format!("{name}, lossy line, round {round}"))?;
         }

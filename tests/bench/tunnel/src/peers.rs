@@ -19,8 +19,8 @@ use crate::order::{Answer, Order, Setup};
 pub enum Peer {
     /// Ours, as nobody without capabilities.
     Ours,
-    /// wireguard-go with a TUN as root, and the kernel's TCP.
-    Kernel,
+    /// wireguard-go with a TUN as root, and the kernel's TCP with this congestion control.
+    Kernel(&'static str),
     /// wireguard-go with its own network stack, as nobody.
     Netstack,
 }
@@ -58,10 +58,11 @@ impl Client {
                 command.arg(serde_json::to_string(&setup)?);
                 (command, None)
             }
-            Peer::Kernel => {
+            Peer::Kernel(congestion_control) => {
                 let carrier = Carrier::start(net, setup)?;
-                let mut command = net.command(Net::Client, user, &format!("{RUN}/bin/bench"));
-                command.arg("kernel");
+                // Only root of the small network may choose one that the system does not use itself.
+                let mut command = net.command(Net::Client, Who::Root, &format!("{RUN}/bin/bench"));
+                command.args(["kernel", congestion_control]);
                 (command, Some(carrier))
             }
         };
