@@ -2,7 +2,7 @@
 //!
 //! Opens the tunnel that a profile describes, prints each state as it changes, and serves the
 //! local port and the forwards of the profile until Ctrl-C. `--json` prints one object a line for
-//! programs. `--run` starts a program that may use the port without the password, because it is a
+//! programs, and ends when its input ends. `--run` starts a program that may use the port without the password, because it is a
 //! descendant; so does a line `run PROGRAM ARGUMENTS…` on standard input.
 #![allow(clippy::print_stderr)] // It is a program for people.
 
@@ -192,6 +192,8 @@ async fn follow(
             changed = states.changed() => changed.context("the tunnel ended")?,
             line = lines.next_line(), if listening => match line? {
                 Some(line) => command(&line, tunnel, children)?,
+                // Whoever drives this program is gone.
+                None if said.json => return Ok(()),
                 None => listening = false,
             },
             _ = tokio::signal::ctrl_c() => return Ok(()),

@@ -12,6 +12,7 @@
 
 mod key;
 mod session;
+mod ways;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -25,7 +26,7 @@ use netstack::Link;
 use parking_lot::Mutex;
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
-use tokio::time::{Instant, timeout};
+use tokio::time::Instant;
 
 use crate::carrier::{Carrier, Channel};
 use crate::source::{Ended, Health, Inside, Kick, PacketSource};
@@ -33,12 +34,6 @@ use session::Session;
 
 pub use key::{Key, KeyError};
 
-/// Longest time to open a carrier (a WebSocket is a TLS connection).
-const OPEN_DEADLINE: Duration = Duration::from_secs(5);
-/// Pause after a carrier could not be opened or broke, unless a kick comes first.
-const REOPEN_PAUSE: Duration = Duration::from_millis(500);
-/// Handshakes that are repeated on the same channel before a fresh one is opened.
-const REPEATS: u32 = 3;
 /// gotatun counts its times in steps of this call.
 const TIMER_STEP: Duration = Duration::from_millis(250);
 /// Packets encrypted in one go: at most this many wait for the lock at the other direction.
@@ -100,100 +95,6 @@ impl WireGuard {
             }),
         }
     }
-
-    /// One channel after the other, each until it breaks or a kick asks for another.
-    async fn carry(&self, link: Link) -> Ended {
-        let mut kicks = self.shared.kicks.subscribe();
-        kicks.mark_unchanged();
-        loop {
-            let way = self.shared.way.load(Relaxed);
-            let Some(carrier) = self.carriers.get(way) else {
-                return Ended::Unreachable;
-            };
-            let began = Instant::now();
-            let opened = tokio::select! {
-                opened = timeout(OPEN_DEADLINE, carrier.open()) => opened,
-                // A way that is being opened is silent by nature.
-                () = fresh(&mut kicks) => {
-                    self.shared.way.store(0, Relaxed);
-                    continue;
-                }
-            };
-            match opened {
-                Ok(Ok(channel)) => {
-                    tracing::debug!(way = carrier.name(), "Carrier open");
-                    let patience = began.elapsed() * 2;
-                    if self.use_channel(&link, channel, patience, &mut kicks).await {
-                        continue;
-                    }
-                }
-                // A way that cannot be opened is no way.
-                Ok(Err(_)) | Err(_) => self.next_way(),
-            }
-            tokio::select! {
-                () = tokio::time::sleep(REOPEN_PAUSE) => {}
-                () = fresh(&mut kicks) => self.shared.way.store(0, Relaxed),
-            }
-        }
-    }
-
-    /// Uses a channel until it breaks (`false`) or a kick wants another one (`true`). A way that
-    /// took long to open gets `patience` to answer.
-    async fn use_channel(
-        &self,
-        link: &Link,
-        channel: Arc<dyn Channel>,
-        patience: Duration,
-        kicks: &mut watch::Receiver<(u64, Kick)>,
-    ) -> bool {
-        let opened = Instant::now();
-        let sessions_before = *self.shared.sessions.borrow();
-        let (again, asked) = mpsc::channel(1);
-        let pump = self.shared.clone().pump(link.clone(), channel, asked);
-        tokio::pin!(pump);
-        let mut repeated = 0;
-        loop {
-            tokio::select! {
-                () = &mut pump => return false,
-                changed = kicks.changed() => if changed.is_err() { return false; },
-            }
-            let (_, kick) = *kicks.borrow_and_update();
-            let made = *self.shared.sessions.borrow() > sessions_before;
-            match kick {
-                Kick::Fresh => {
-                    self.shared.way.store(0, Relaxed);
-                    return true;
-                }
-                Kick::Silent if !made && opened.elapsed() < patience => {}
-                Kick::Silent if !made && self.carriers.len() > 1 => {
-                    self.next_way();
-                    return true;
-                }
-                // On a line with a long way the answer to the last one may still come: a fresh
-                // port would lose it.
-                Kick::Silent if repeated < REPEATS => {
-                    repeated += 1;
-                    let _ = again.try_send(());
-                }
-                Kick::Silent => return true,
-            }
-        }
-    }
-
-    fn next_way(&self) {
-        let next = (self.shared.way.load(Relaxed) + 1) % self.carriers.len().max(1);
-        self.shared.way.store(next, Relaxed);
-    }
-}
-
-/// Waits for a kick that wants a fresh start; others are taken note of.
-async fn fresh(kicks: &mut watch::Receiver<(u64, Kick)>) {
-    while kicks.changed().await.is_ok() {
-        if kicks.borrow_and_update().1 == Kick::Fresh {
-            return;
-        }
-    }
-    std::future::pending::<()>().await;
 }
 
 impl PacketSource for WireGuard {

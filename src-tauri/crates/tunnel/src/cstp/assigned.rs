@@ -186,7 +186,7 @@ mod tests {
                 ],
                 mtu: Some(1434),
                 dpd: Some(Duration::from_secs(30)),
-                keepalive: Some(Duration::from_secs(32_400)),
+                keepalive: Some(Duration::from_hours(9)),
                 rekey: Some(Duration::from_secs(172_810)),
             }
         );

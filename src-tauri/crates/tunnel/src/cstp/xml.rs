@@ -150,7 +150,7 @@ impl Page {
                 message.push_str(&filled(text, &self.parameters));
             }
             "error" if !text.is_empty() => {
-                self.asked.form.error = Some(filled(text, &self.parameters))
+                self.asked.form.error = Some(filled(text, &self.parameters));
             }
             "session-token" if !text.is_empty() => self.token = Some(text.to_owned()),
             "option" => {
@@ -304,10 +304,12 @@ pub fn answer(asked: &Asked, answers: &Answers) -> String {
             }
             // Cisco's gateways read these under another name, and never the repetition of a new password.
             (_, "answer" | "whichpin" | "new_password") => {
-                auth += &format!("<password>{value}</password>")
+                auth.push_str(&["<password>", &value, "</password>"].concat());
             }
             (_, "verify_pin" | "verify_password") => {}
-            (_, name) if is_name(name) => auth += &format!("<{name}>{value}</{name}>"),
+            (_, name) if is_name(name) => {
+                auth.push_str(&["<", name, ">", &value, "</", name, ">"].concat());
+            }
             _ => {}
         }
     }

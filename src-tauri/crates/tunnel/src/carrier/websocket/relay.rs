@@ -88,7 +88,7 @@ impl Relay {
                 }
                 // Out of descriptors, or a client that was gone before we looked: others still come.
                 Err(error) if transient(&error) => {
-                    tokio::time::sleep(Duration::from_millis(50)).await
+                    tokio::time::sleep(Duration::from_millis(50)).await;
                 }
                 Err(error) => return error,
             }
