@@ -106,7 +106,9 @@ impl WireGuard {
         }
         while let Err(why) = self.set(net, &set) {
             if let Some(said) = self.server.as_mut().and_then(Server::ended) {
-                bail!("the WireGuard gateway ended: {said}");
+                bail!(
+                    "the WireGuard gateway ended; it needs /dev/net/tun, which an ordinary user may open where its mode is 666: {said}"
+                );
             }
             ensure!(
                 Instant::now() < deadline,
