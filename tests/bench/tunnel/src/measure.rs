@@ -1,6 +1,7 @@
 //! The measures of the table, peer after peer.
 
 use std::collections::BTreeMap;
+use std::process::Stdio;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
@@ -83,6 +84,7 @@ pub fn all(plan: &Plan) -> Result<Vec<Row>> {
         .command(Net::Inside, Who::Root, &format!("{RUN}/bin/bench"));
     host.arg("host");
     let _host = Server::start(&gateway.net, "bench-host", host)?;
+    wait_for_host(&gateway)?;
 
     let mut taken = Taken::default();
     for round in 1..=plan.rounds.max(1) {
@@ -97,6 +99,25 @@ pub fn all(plan: &Plan) -> Result<Vec<Row>> {
         }
     }
     Ok(rows(&taken))
+}
+
+/// The host inside needs a moment before it listens.
+fn wait_for_host(gateway: &Gateway) -> Result<()> {
+    let deadline = Instant::now() + Duration::from_secs(10);
+    let door = format!("exec 3<>/dev/tcp/{HOST}/{ECHO}");
+    loop {
+        let mut knock = gateway.net.command(Net::Inside, Who::Root, "bash");
+        if knock
+            .args(["-c", &door])
+            .stderr(Stdio::null())
+            .status()?
+            .success()
+        {
+            return Ok(());
+        }
+        ensure!(Instant::now() < deadline, "the host inside does not listen");
+        std::thread::sleep(Duration::from_millis(20));
+    }
 }
 
 /// Straight to the gateway.

@@ -1,5 +1,6 @@
 //! The clients that are measured, each a process in the client's namespace.
 
+use std::fmt::Write as _;
 use std::io::{BufRead, BufReader, Write};
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
@@ -215,9 +216,9 @@ pub fn resident_bytes(process: u32) -> Result<u64> {
 }
 
 fn hex(base64: &str) -> Result<String> {
-    Ok(BASE64
-        .decode(base64)?
-        .iter()
-        .map(|byte| format!("{byte:02x}"))
-        .collect())
+    let mut text = String::new();
+    for byte in BASE64.decode(base64)? {
+        write!(text, "{byte:02x}")?;
+    }
+    Ok(text)
 }
