@@ -31,6 +31,8 @@ const SLOW_LINE: u32 = 8;
 const WHOLE_EVERY: u32 = 24;
 /// Longest answer of a resolver inside.
 const NAMES_DEADLINE: Duration = Duration::from_millis(1400);
+/// Pause before resolvers that failed at once are asked again.
+const NAMES_AGAIN: Duration = Duration::from_millis(300);
 /// Longest look whether the inside answers without the tunnel.
 const OUTSIDE_DEADLINE: Duration = Duration::from_millis(1500);
 /// Size of an echo request that shows that packets come back, bytes of the IP packet.
@@ -179,14 +181,9 @@ impl Prober {
     async fn names(&self) -> Result<Vec<IpAddr>, Doubt> {
         let addresses = match &self.probe.host {
             Host::Address(address) => return Ok(vec![*address]),
-            Host::Name(name) => match timeout(NAMES_DEADLINE, self.stack.resolve_fresh(name)).await
-            {
-                Ok(Ok(addresses)) => addresses,
-                Ok(Err(
-                    ResolveError::NoSuchName | ResolveError::NoAddress | ResolveError::BadName,
-                )) => return Err(Doubt::NamesLie),
-                Ok(Err(_)) | Err(_) => return Err(Doubt::NamesDead),
-            },
+            Host::Name(name) => timeout(NAMES_DEADLINE, self.ask_resolvers(name))
+                .await
+                .unwrap_or(Err(Doubt::NamesDead))?,
         };
         let inside: Vec<IpAddr> = addresses
             .into_iter()
@@ -196,6 +193,25 @@ impl Prober {
             Err(Doubt::NamesLie)
         } else {
             Ok(inside)
+        }
+    }
+
+    /// Past the cache: it is the resolvers that are looked at. One that is being restarted refuses
+    /// at once and answers a moment later, so it is asked twice.
+    async fn ask_resolvers(&self, name: &str) -> Result<Vec<IpAddr>, Doubt> {
+        let mut again = true;
+        loop {
+            match self.stack.resolve_fresh(name).await {
+                Ok(addresses) => return Ok(addresses),
+                Err(ResolveError::NoSuchName | ResolveError::NoAddress | ResolveError::BadName) => {
+                    return Err(Doubt::NamesLie);
+                }
+                Err(_) if again => {
+                    again = false;
+                    tokio::time::sleep(NAMES_AGAIN).await;
+                }
+                Err(_) => return Err(Doubt::NamesDead),
+            }
         }
     }
 
