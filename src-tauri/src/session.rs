@@ -270,18 +270,18 @@ impl Office {
         if let Some(problem) = self.refused.clone() {
             return Err(problem);
         }
-        let shelf = self.shelf();
+        let copies = self.shelf();
         match organisation::discover(address, &self.clients).await {
             Ok(found) => {
                 let current = Current::found(address, &found);
                 Ok((
-                    Following::start_with(address, &found, self.clients.clone(), shelf),
+                    Following::start_with(address, &found, self.clients.clone(), copies),
                     current,
                 ))
             }
             Err(error) => {
                 let problem = error.problem();
-                let following = Following::start(address, self.clients.clone(), shelf);
+                let following = Following::start(address, self.clients.clone(), copies);
                 let kept = following.current().borrow().clone();
                 match kept {
                     Some(kept) => Ok((

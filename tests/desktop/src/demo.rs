@@ -117,6 +117,8 @@ async fn sign_in(
 
     window.see_within("frame", PATIENCE * 2).await?;
     window.see("today").await?;
+    // She was mentioned there: Today says so when it knows.
+    window.see_text("for-you", "Secrétariat central").await?;
     window
         .see_attribute("connection-badge", "data-overall", "connected")
         .await?;
