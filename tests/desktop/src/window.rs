@@ -26,8 +26,6 @@ pub const CONTROL: &str = "\u{E009}";
 const RELEASE: &str = "\u{E000}";
 /// Longest wait for the program to end by itself when its window is closed.
 const GOODBYE: Duration = Duration::from_secs(10);
-/// How long somebody waits for a conversation to open before clicking once more.
-const SECOND_CLICK: Duration = Duration::from_secs(3);
 
 /// A message as the window shows it.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
@@ -318,25 +316,9 @@ impl Window {
         if !there.await? {
             self.replace_text("room-search", name).await?;
         }
-        // A room that gets a message between press and release moves away under the pointer: then one clicks again.
-        let what = format!("the conversation {name:?} is open");
-        let opened = until(&what, PATIENCE, || async {
-            self.click(&row).await?;
-            let open = || async {
-                let shown = self.texts("room-name").await?;
-                Ok(shown.iter().any(|shown| shown.contains(name)).then_some(()))
-            };
-            Ok(until("it opens", SECOND_CLICK, open).await.ok())
-        });
-        if let Err(why) = opened.await {
-            return Err(self.seen_instead(why).await);
-        }
+        self.click(&row).await?;
+        self.see_text("room-name", name).await?;
         self.see("composer-input").await
-    }
-
-    /// Opens the conversation with somebody; same as [`Window::open_room`], which also finds people in the list.
-    pub async fn open_room_with(&self, name: &str) -> Result<()> {
-        self.open_room(name).await
     }
 
     /// Types a message and presses Enter.
@@ -374,6 +356,17 @@ impl Window {
         workplace: &Workplace,
         person: &Person,
     ) -> Result<()> {
+        self.ask_and_answer(home, workplace, person).await?;
+        self.see_within("frame", PATIENCE * 2).await
+    }
+
+    /// [`Window::sign_in_quickly`] up to the browser's last page: the window is on its way in then.
+    pub async fn ask_and_answer(
+        &self,
+        home: &Home,
+        workplace: &Workplace,
+        person: &Person,
+    ) -> Result<()> {
         let address = self
             .ask_to_sign_in(home, &workplace.address_of(&person.uid))
             .await?;
@@ -383,8 +376,8 @@ impl Window {
         };
         workplace
             .sign_in_with(&address, &person.uid, &gestures)
-            .await?;
-        self.see_within("frame", PATIENCE * 2).await
+            .await
+            .map(drop)
     }
 
     /// Runs a script in the page: the body of a function with `arguments`.

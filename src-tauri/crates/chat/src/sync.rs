@@ -87,6 +87,9 @@ const BROKEN: ChatError = ChatError::Other("a task of the chat library died");
 
 /// One run of the two exchanges, until one of them ends.
 async fn run(shared: &Arc<Shared>, failures: &mut usize) -> Outcome {
+    if *shared.broken.borrow() {
+        return Outcome::Broken;
+    }
     if let Err(error) = shared.space.enough() {
         return Outcome::Failed(error);
     }

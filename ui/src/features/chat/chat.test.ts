@@ -1,5 +1,6 @@
 import { fireEvent } from "@testing-library/svelte";
 import userEvent from "@testing-library/user-event";
+import { tick } from "svelte";
 import { describe, expect, it, vi } from "vitest";
 import type { Body, Node } from "~/backend/backend";
 import { problem, type FakeBackend } from "~/backend/fake";
@@ -68,6 +69,26 @@ describe("the conversations", () => {
     await userEvent.keyboard("{Enter}");
     await appears("timeline");
     expect(byId("room-name").textContent).toBe("Cardiologie");
+  });
+
+  it("stand still while a button is pressed, so that the click counts", async () => {
+    const backend = quickBackend();
+    openApp(backend);
+    await userEvent.click(await appears("rail-chat"));
+    await appears("room-row");
+    const names = () => allById("room-row").map((row) => row.dataset.name);
+    const before = names();
+    const cardiology = allById("room-row").find((row) => row.dataset.name === "Cardiologie")!;
+    const mouse = userEvent.setup();
+    await mouse.pointer({ keys: "[MouseLeft>]", target: cardiology });
+    const last = backend.talks.find((talk) => talk.room.name === before.at(-1))!;
+    backend.receive(last.room.id, "Pierre Dupont", "bonjour");
+    await tick();
+    expect(names()).toEqual(before);
+    await mouse.pointer({ keys: "[/MouseLeft]", target: cardiology });
+    await appears("timeline");
+    expect(byId("room-name").textContent).toBe("Cardiologie");
+    await vi.waitFor(() => expect(names().indexOf(last.room.name)).toBeLessThan(before.length - 1));
   });
 
   it("is searched by name", async () => {

@@ -1,6 +1,9 @@
 import type { Backend, ListDiff, Problem, Room, Stop } from "~/backend/backend";
 import { DiffMismatch, applyDiffs } from "./diff";
 
+/** A press that lasts longer is no click any more, ms. */
+const LONGEST_PRESS = 1000;
+
 export type RoomFilter = "all" | "unread" | "people" | "channels";
 
 /** All joined and invited rooms, most recent first, as the stream of Rust builds them. */
@@ -19,6 +22,9 @@ export class Rooms {
 
   #stop: Stop | null = null;
   #generation = 0;
+  /** What the shell told; `list` shows it at once, or after the press. */
+  #told: readonly Room[] = [];
+  #press: ReturnType<typeof setTimeout> | undefined;
 
   constructor(private readonly backend: Backend) {}
 
@@ -47,14 +53,38 @@ export class Rooms {
     if (this.#generation % 2 === 1) this.#generation += 1;
     this.#stop?.();
     this.#stop = null;
-    this.list = [];
+    this.#told = [];
+    this.#show();
     this.loaded = false;
     this.problem = null;
   }
 
+  /**
+   * A button goes down: the list stands still until it is released. A click counts only where press and release meet
+   * the same row, and a message in between would move the row away.
+   */
+  press(): void {
+    clearTimeout(this.#press);
+    this.#press = setTimeout(() => this.#show(), LONGEST_PRESS);
+  }
+
+  /** The button is up again; the click itself comes right after. */
+  release(): void {
+    if (this.#press === undefined) return;
+    clearTimeout(this.#press);
+    this.#press = setTimeout(() => this.#show());
+  }
+
+  #show(): void {
+    clearTimeout(this.#press);
+    this.#press = undefined;
+    this.list = this.#told;
+  }
+
   #take(diffs: ListDiff<Room>[]): void {
     try {
-      this.list = applyDiffs(this.list, diffs);
+      this.#told = applyDiffs(this.#told, diffs);
+      if (this.#press === undefined || !this.loaded) this.#show();
       this.loaded = true;
     } catch (mismatch) {
       if (!(mismatch instanceof DiffMismatch)) throw mismatch;
