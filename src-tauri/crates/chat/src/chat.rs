@@ -15,6 +15,7 @@ use url::Url;
 use crate::error::ChatError;
 use crate::media::Registry;
 use crate::rooms::RoomList;
+use crate::secrecy::Open;
 use crate::session::{self, SavedSession, Setup};
 use crate::space::Space;
 use crate::store::{Found, Held};
@@ -64,6 +65,7 @@ pub(crate) struct Shared {
     /// A task of the SDK died: what is shown may no longer follow the server.
     pub broken: watch::Sender<bool>,
     pub space: Space,
+    pub open: Open,
     pub tasks: TaskTracker,
     pub end: CancellationToken,
     held: Mutex<Option<Held>>,
@@ -139,6 +141,7 @@ impl Chat {
             nudge: Notify::new(),
             broken: watch::Sender::new(false),
             space: Space::of(setup.store.folder.clone()),
+            open: Open::default(),
             tasks: TaskTracker::new(),
             end: end.clone(),
             held: Mutex::new(Some(held)),

@@ -55,6 +55,7 @@ mod notices;
 mod people;
 mod profile;
 mod rooms;
+mod secrecy;
 mod send;
 mod session;
 mod space;

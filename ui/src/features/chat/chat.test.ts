@@ -252,6 +252,21 @@ describe("a conversation", () => {
     await vi.waitFor(() => expect(backend.calls).toContain("markRead"));
   });
 
+  it("does not count as new what is being read", async () => {
+    const backend = quickBackend();
+    await openRoom(backend);
+    await vi.waitFor(() => expect(backend.calls).toContain("markRead"));
+    const row = allById("room-row").find((one) => one.dataset.name === "Cardiologie")!;
+    const badge = () => byId("rail-chat").textContent;
+    const before = badge();
+    backend.calls.length = 0;
+    backend.receive(CARDIOLOGY, "Pierre Dupont", "bonjour");
+    await says("bonjour");
+    expect(backend.calls, "not read yet").not.toContain("markRead");
+    expect(row.querySelector(".count")).toBeNull();
+    expect(badge()).toBe(before);
+  });
+
   it("says who types", async () => {
     const backend = quickBackend();
     await openRoom(backend);

@@ -11,6 +11,13 @@ export class Rooms {
   list = $state.raw<readonly Room[]>([]);
   loaded = $state(false);
   problem = $state.raw<Problem | null>(null);
+  /** The room whose newest message somebody is looking at: what comes there is not news, although the servers do not know yet. */
+  reading = $state<string | null>(null);
+  /** How much of what counts as unread is being read at this moment. */
+  readonly beingRead = $derived.by(() => {
+    const room = this.reading === null ? undefined : this.byId.get(this.reading);
+    return room === undefined || room.muted ? 0 : Math.max(room.unread, Number(room.marked));
+  });
   readonly byId = $derived(new Map(this.list.map((room) => [room.id, room])));
   readonly invitations = $derived(this.list.filter((room) => room.invited));
   /** Who wrote to you: rooms with something new, mentions first. */
@@ -73,6 +80,11 @@ export class Rooms {
     if (this.#press === undefined) return;
     clearTimeout(this.#press);
     this.#press = setTimeout(() => this.#show());
+  }
+
+  /** What is new in a room for somebody who looks at the window now. */
+  news(room: Room): Pick<Room, "unread" | "mentions" | "marked"> {
+    return room.id === this.reading ? { unread: 0, mentions: 0, marked: false } : room;
   }
 
   #show(): void {
