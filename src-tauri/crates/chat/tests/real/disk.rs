@@ -3,11 +3,10 @@
 
 use std::io::Write;
 use std::path::PathBuf;
-use std::process::Stdio;
 
 use chat::{Chat, ChatError, Item, Sync};
 
-use crate::common::{Device, PATIENCE, draft, is_sent, setup_trusting, shared, text_of};
+use crate::common::{Device, PATIENCE, again, draft, is_sent, setup_trusting, shared, text_of};
 
 const NAME: &str = "disk::a_full_disk_is_said_and_no_message_is_lost";
 const SMALL: &str = "CORDEE_TEST_SMALL_DISK";
@@ -25,26 +24,15 @@ async fn a_full_disk_is_said_and_no_message_is_lost() {
     }
     let workplace = shared().await;
     let folder = tempfile::tempdir().unwrap();
-    let script = format!(
-        "mount -t tmpfs -o size=48m none \"${SMALL}\" && exec \"$0\" --exact \"$1\" --nocapture"
-    );
-    let run = tokio::process::Command::new("unshare")
-        .args(["--user", "--map-root-user", "--mount", "sh", "-c", &script])
-        .arg(std::env::current_exe().unwrap())
-        .arg(NAME)
-        .env(SMALL, folder.path())
-        .env(SERVER, workplace.homeserver())
-        .env(AUTHORITY, workplace.authority_file())
-        .env(PERSON, &workplace.people()[29].uid)
-        .env(OTHER, &workplace.people()[31].uid)
-        .stdin(Stdio::null())
-        .kill_on_drop(true)
-        .status();
-    let status = tokio::time::timeout(4 * PATIENCE, run)
-        .await
-        .expect("in time")
-        .expect("unshare(1) of util-linux");
-    assert!(status.success(), "on the small disk: {status}");
+    let first = format!("mount -t tmpfs -o size=48m none \"${SMALL}\"");
+    let given = [
+        (SMALL, folder.path().into()),
+        (SERVER, workplace.homeserver().to_string().into()),
+        (AUTHORITY, workplace.authority_file().into()),
+        (PERSON, workplace.people()[29].uid.clone().into()),
+        (OTHER, workplace.people()[31].uid.clone().into()),
+    ];
+    again(NAME, "--mount", &first, given).await;
 }
 
 async fn on_small_disk(folder: PathBuf) {
