@@ -12,7 +12,7 @@ use nix::sys::socket::setsockopt;
 use nix::sys::socket::sockopt::TcpCongestion;
 use tokio::io::{AsyncBufReadExt, AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, BufReader};
 use tokio::task::JoinSet;
-use tokio::time::timeout;
+use tokio::time::{timeout, timeout_at};
 
 use crate::order::{Answer, Kind, Order};
 
@@ -36,8 +36,8 @@ pub async fn serve(dial: impl Dial, began: Instant) -> Result<()> {
         let cpu = processor_seconds()?;
         let mut answer = match order.kind {
             Kind::First => first(&dial, &order, began).await?,
-            Kind::Down => down(&dial, &order).await?,
-            Kind::Up => up(&dial, &order).await?,
+            Kind::Down => transfer(&dial, &order, receive).await?,
+            Kind::Up => transfer(&dial, &order, send).await?,
             Kind::Latency => latency(&dial, &order).await?,
             Kind::Connections => connections(&dial, &order).await?,
         };
@@ -85,45 +85,25 @@ async fn first<D: Dial>(dial: &Arc<D>, order: &Order, began: Instant) -> Result<
     })
 }
 
-async fn down<D: Dial>(dial: &Arc<D>, order: &Order) -> Result<Answer> {
+/// `count` streams at once, each used by `one` until the end; gives all their bytes.
+async fn transfer<D: Dial, F>(
+    dial: &Arc<D>,
+    order: &Order,
+    one: impl Fn(D::Stream, tokio::time::Instant) -> F + Copy + Send + 'static,
+) -> Result<Answer>
+where
+    F: Future<Output = Result<u64>> + Send + 'static,
+{
     let began = Instant::now();
     let end = tokio::time::Instant::now() + Duration::from_secs_f64(order.seconds);
     let mut streams = JoinSet::new();
     for _ in 0..order.count {
         let (dial, to) = (Arc::clone(dial), order.to.clone());
         streams.spawn(async move {
-            let mut stream = open(&*dial, &to).await?;
-            let mut block = vec![0; BLOCK];
-            let mut bytes = 0;
-            while let Ok(count) = tokio::time::timeout_at(end, stream.read(&mut block)).await {
-                bytes += count? as u64;
-            }
-            anyhow::Ok(bytes)
+            let stream = open(&*dial, &to).await?;
+            one(stream, end).await
         });
     }
-    sum(streams, began).await
-}
-
-async fn up<D: Dial>(dial: &Arc<D>, order: &Order) -> Result<Answer> {
-    let began = Instant::now();
-    let end = tokio::time::Instant::now() + Duration::from_secs_f64(order.seconds);
-    let mut streams = JoinSet::new();
-    for _ in 0..order.count {
-        let (dial, to) = (Arc::clone(dial), order.to.clone());
-        streams.spawn(async move {
-            let mut stream = open(&*dial, &to).await?;
-            let block = vec![7; BLOCK];
-            while let Ok(written) = tokio::time::timeout_at(end, stream.write(&block)).await {
-                written?;
-            }
-            stream.shutdown().await?;
-            anyhow::Ok(stream.read_u64().await?)
-        });
-    }
-    sum(streams, began).await
-}
-
-async fn sum(mut streams: JoinSet<Result<u64>>, began: Instant) -> Result<Answer> {
     let mut bytes = 0;
     while let Some(stream) = streams.join_next().await {
         bytes += stream??;
@@ -133,6 +113,28 @@ async fn sum(mut streams: JoinSet<Result<u64>>, began: Instant) -> Result<Answer
         seconds: began.elapsed().as_secs_f64(),
         ..Answer::default()
     })
+}
+
+async fn receive<S: AsyncRead + Unpin>(mut stream: S, end: tokio::time::Instant) -> Result<u64> {
+    let mut block = vec![0; BLOCK];
+    let mut bytes = 0;
+    while let Ok(count) = timeout_at(end, stream.read(&mut block)).await {
+        bytes += count? as u64;
+    }
+    Ok(bytes)
+}
+
+/// Gives what the other side counted.
+async fn send<S: AsyncRead + AsyncWrite + Unpin>(
+    mut stream: S,
+    end: tokio::time::Instant,
+) -> Result<u64> {
+    let block = vec![7; BLOCK];
+    while let Ok(written) = timeout_at(end, stream.write(&block)).await {
+        written?;
+    }
+    stream.shutdown().await?;
+    Ok(stream.read_u64().await?)
 }
 
 async fn latency<D: Dial>(dial: &Arc<D>, order: &Order) -> Result<Answer> {
