@@ -63,6 +63,7 @@ impl Lab {
                 ("tunnel".to_owned(), built("lab-tunnel")?),
             ],
             colleagues: COLLEAGUES,
+            codes: true,
             rekey: REKEY,
         })?;
         Ok(Self {
@@ -189,6 +190,16 @@ impl Lab {
         self.run(who, &curl)
     }
 
+    /// The device of all clients changes its addresses outside, as from one Wi-Fi to another:
+    /// 10.99.0.HOST and `fd99::HOST` instead of what it has.
+    pub fn device_moves_to(&self, host: u8) -> Result<()> {
+        self.gateway.net.script(&format!(
+            "ip -n client addr flush dev eth0 scope global
+             ip -n client addr add 10.99.0.{host}/24 dev eth0
+             ip -n client addr add fd99::{host}/64 dev eth0 nodad"
+        ))
+    }
+
     pub fn faults(&self, ports: &Ports, faults: Faults) -> Result<()> {
         self.gateway.faults(ports.line, faults)
     }
@@ -217,12 +228,10 @@ pub fn password(port: &serde_json::Value) -> String {
 /// A program of this package.
 pub fn built(name: &str) -> Result<PathBuf> {
     let here = std::env::current_exe()?;
-    // target/debug/deps/TEST → target/debug/NAME
-    let folder = here
-        .parent()
-        .and_then(|deps| deps.parent())
-        .context("no build folder")?;
-    let program = folder.join(name);
+    let folder = here.parent().context("no build folder")?;
+    // A test is target/debug/deps/TEST; a measurement lies beside the program.
+    let deps = folder.ends_with("deps").then(|| folder.parent()).flatten();
+    let program = deps.unwrap_or(folder).join(name);
     ensure!(
         program.exists(),
         "{} is missing: cargo build -p network-tests",

@@ -12,6 +12,9 @@ use workplace::gateway::inside::{DESKTOP, Resolver, SITE};
 use workplace::gateway::underlay::Faults;
 use workplace::gateway::wireguard::KeyPair;
 
+/// Longer than any pause of a busy machine. It is the fault itself: nothing can be awaited in it.
+const ASLEEP: Duration = Duration::from_secs(6);
+
 fn why(event: &Value) -> &str {
     event["why"].as_str().unwrap()
 }
@@ -105,6 +108,20 @@ fn a_cut_line_is_noticed_and_old_connections_go_on_when_it_is_whole_again() {
     lab.faults(&ports, Faults::default()).unwrap();
     client.wait_for("up", RIGHT).unwrap();
     client.touch().unwrap();
+}
+
+#[test]
+fn a_device_that_slept_is_up_again_and_old_connections_go_on() {
+    let lab = Lab::shared();
+    let mut client = lab.client_in_use().unwrap();
+    client.fall_asleep().unwrap();
+    // The keys grow old meanwhile, and what is sent stays on the way.
+    std::thread::sleep(ASLEEP);
+    client.wake_up().unwrap();
+    client.event("state", RIGHT).unwrap();
+    client.wait_for("up", RIGHT).unwrap();
+    client.touch().unwrap();
+    client.fetch().unwrap();
 }
 
 #[test]

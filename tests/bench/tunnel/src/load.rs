@@ -7,13 +7,14 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail, ensure};
 use nix::sys::socket::setsockopt;
 use nix::sys::socket::sockopt::TcpCongestion;
 use tokio::io::{AsyncBufReadExt, AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, BufReader};
 use tokio::task::JoinSet;
 use tokio::time::{timeout, timeout_at};
 
+use crate::host::{SINK, SOURCE};
 use crate::order::{Answer, Kind, Order};
 
 const BLOCK: usize = 256 * 1024;
@@ -40,6 +41,7 @@ pub async fn serve(dial: impl Dial, began: Instant) -> Result<()> {
             Kind::Up => transfer(&dial, &order, send).await?,
             Kind::Latency => latency(&dial, &order).await?,
             Kind::Connections => connections(&dial, &order).await?,
+            Kind::Soak => soak(&dial, &order).await?,
         };
         answer.cpu = processor_seconds()? - cpu;
         if answer.memory == 0 {
@@ -68,6 +70,38 @@ impl Dial for Kernel {
         let stream = tokio::net::TcpStream::connect(to).await?;
         stream.set_nodelay(true)?;
         setsockopt(&stream, TcpCongestion, &self.congestion_control)?;
+        Ok(stream)
+    }
+}
+
+/// A stranger's network stack, behind a SOCKS port without a password (RFC 1928).
+pub async fn socks(proxy: SocketAddr) -> Result<()> {
+    serve(Socks { proxy }, Instant::now()).await
+}
+
+struct Socks {
+    proxy: SocketAddr,
+}
+
+impl Dial for Socks {
+    type Stream = tokio::net::TcpStream;
+
+    async fn dial(&self, to: SocketAddr) -> Result<Self::Stream> {
+        let SocketAddr::V4(to) = to else {
+            bail!("an IPv4 address is wanted")
+        };
+        let mut stream = tokio::net::TcpStream::connect(self.proxy).await?;
+        stream.set_nodelay(true)?;
+        stream.write_all(&[5, 1, 0]).await?;
+        let mut method = [0; 2];
+        stream.read_exact(&mut method).await?;
+        let mut request = vec![5, 1, 0, 1];
+        request.extend(to.ip().octets());
+        request.extend(to.port().to_be_bytes());
+        stream.write_all(&request).await?;
+        let mut answer = [0; 10];
+        stream.read_exact(&mut answer).await?;
+        ensure!(answer[1] == 0, "the proxy answers {}", answer[1]);
         Ok(stream)
     }
 }
@@ -170,6 +204,63 @@ async fn connections<D: Dial>(dial: &Arc<D>, order: &Order) -> Result<Answer> {
         memory: resident_bytes()?,
         ..Answer::default()
     })
+}
+
+/// Longest wait for an echo while the tunnel is used: a second each way out of ten.
+async fn soak<D: Dial>(dial: &Arc<D>, order: &Order) -> Result<Answer> {
+    let inside = order.to.parse::<SocketAddr>()?.ip();
+    let transfers = [(SOURCE, true), (SINK, false)].map(|(port, down)| {
+        let to = SocketAddr::new(inside, port).to_string();
+        let (count, seconds, kind) = (1, 1.0, order.kind);
+        (
+            Order {
+                kind,
+                to,
+                count,
+                seconds,
+            },
+            down,
+        )
+    });
+    let stream = open(&**dial, &order.to).await?;
+    let end = Instant::now() + Duration::from_secs_f64(order.seconds);
+    let echoes = tokio::spawn(longest_echo(stream, end));
+    let early = Instant::now() + Duration::from_secs_f64((order.seconds / 2.0).min(60.0));
+    let mut memory_early = 0;
+    while Instant::now() < end {
+        for (transfer, is_down) in &transfers {
+            if *is_down {
+                self::transfer(dial, transfer, receive).await?;
+            } else {
+                self::transfer(dial, transfer, send).await?;
+            }
+        }
+        if memory_early == 0 && Instant::now() >= early {
+            memory_early = resident_bytes()?;
+        }
+        let rest = Duration::from_secs(8).min(end.saturating_duration_since(Instant::now()));
+        tokio::time::sleep(rest).await;
+    }
+    Ok(Answer {
+        longest: echoes.await??.as_secs_f64(),
+        memory: resident_bytes()?,
+        memory_early,
+        ..Answer::default()
+    })
+}
+
+async fn longest_echo<S: AsyncRead + AsyncWrite + Unpin>(
+    mut stream: S,
+    end: Instant,
+) -> Result<Duration> {
+    let mut longest = Duration::ZERO;
+    while Instant::now() < end {
+        let began = Instant::now();
+        touch(&mut stream).await?;
+        longest = longest.max(began.elapsed());
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    Ok(longest)
 }
 
 async fn touch<S: AsyncRead + AsyncWrite + Unpin>(stream: &mut S) -> Result<()> {

@@ -7,6 +7,8 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail, ensure};
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
 use serde_json::Value;
 use workplace::gateway::inside::{DESKTOP, PROBE, SITE};
 use workplace::gateway::namespaces::{CLIENT, Net, RUN, Who, only_child};
@@ -126,6 +128,15 @@ impl Client {
     pub fn echo(&mut self, host: &str, bytes: usize) -> Result<()> {
         let host = host.to_owned();
         self.job(Job::Echo { host, bytes }).map(drop)
+    }
+
+    /// Stops it where it is, as a device that sleeps; clocks go on.
+    pub fn fall_asleep(&self) -> Result<()> {
+        self.signal(Signal::SIGSTOP)
+    }
+
+    pub fn wake_up(&self) -> Result<()> {
+        self.signal(Signal::SIGCONT)
     }
 
     /// Runs a program as a descendant of the client; see [`Job::Run`]. Gives what it says.
@@ -286,9 +297,14 @@ impl Client {
         words.collect::<Vec<_>>().join(" → ")
     }
 
-    /// The client's process, for signals.
-    pub fn process(&self) -> Result<u32> {
+    /// The client's process.
+    fn process(&self) -> Result<u32> {
         only_child(self.child.id())
+    }
+
+    fn signal(&self, signal: Signal) -> Result<()> {
+        let process = i32::try_from(self.process()?)?;
+        Ok(kill(Pid::from_raw(process), signal)?)
     }
 
     fn next(&mut self, deadline: Instant) -> Result<Value> {
