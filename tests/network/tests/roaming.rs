@@ -15,7 +15,6 @@ fn a_device_that_changes_its_address_is_soon_up_and_old_connections_go_on() {
         client.touch().unwrap();
         let took = began.elapsed();
         assert!(took <= RIGHT, "after {took:?}: {}", client.story());
-        client.event("state", RIGHT).unwrap();
         client.wait_for("up", RIGHT).unwrap();
         client.fetch().unwrap();
     }
