@@ -25,11 +25,13 @@ const PATIENCE: Duration = Duration::from_secs(20);
 /// Something that opens connections.
 pub trait Dial: Send + Sync + 'static {
     type Stream: AsyncRead + AsyncWrite + Send + Unpin + 'static;
+    /// Whether an answer still comes after the end of what was sent.
+    const HALF_CLOSES: bool = true;
     fn dial(&self, to: SocketAddr) -> impl Future<Output = Result<Self::Stream>> + Send;
 }
 
 /// Serves orders on the input until it ends.
-pub async fn serve(dial: impl Dial, began: Instant) -> Result<()> {
+pub async fn serve<D: Dial>(dial: D, began: Instant) -> Result<()> {
     let dial = Arc::new(dial);
     let mut orders = BufReader::new(tokio::io::stdin()).lines();
     while let Some(line) = orders.next_line().await? {
@@ -38,7 +40,7 @@ pub async fn serve(dial: impl Dial, began: Instant) -> Result<()> {
         let mut answer = match order.kind {
             Kind::First => first(&dial, &order, began).await?,
             Kind::Down => transfer(&dial, &order, receive).await?,
-            Kind::Up => transfer(&dial, &order, send).await?,
+            Kind::Up => transfer(&dial, &order, send::<D>).await?,
             Kind::Latency => latency(&dial, &order).await?,
             Kind::Connections => connections(&dial, &order).await?,
             Kind::Soak => soak(&dial, &order).await?,
@@ -85,6 +87,8 @@ struct Socks {
 
 impl Dial for Socks {
     type Stream = tokio::net::TcpStream;
+    /// ocproxy closes both directions.
+    const HALF_CLOSES: bool = false;
 
     async fn dial(&self, to: SocketAddr) -> Result<Self::Stream> {
         let SocketAddr::V4(to) = to else {
@@ -158,14 +162,16 @@ async fn receive<S: AsyncRead + Unpin>(mut stream: S, end: tokio::time::Instant)
     Ok(bytes)
 }
 
-/// Gives what the other side counted.
-async fn send<S: AsyncRead + AsyncWrite + Unpin>(
-    mut stream: S,
-    end: tokio::time::Instant,
-) -> Result<u64> {
+/// Gives what the other side counted. Where it cannot tell, what was written: that is too much by what stands in
+/// queues, in the peer's favour.
+async fn send<D: Dial>(mut stream: D::Stream, end: tokio::time::Instant) -> Result<u64> {
     let block = vec![7; BLOCK];
+    let mut bytes = 0;
     while let Ok(written) = timeout_at(end, stream.write(&block)).await {
-        written?;
+        bytes += written? as u64;
+    }
+    if !D::HALF_CLOSES {
+        return Ok(bytes);
     }
     stream.shutdown().await?;
     Ok(stream.read_u64().await?)
@@ -232,7 +238,7 @@ async fn soak<D: Dial>(dial: &Arc<D>, order: &Order) -> Result<Answer> {
             if *is_down {
                 self::transfer(dial, transfer, receive).await?;
             } else {
-                self::transfer(dial, transfer, send).await?;
+                self::transfer(dial, transfer, send::<D>).await?;
             }
         }
         if memory_early == 0 && Instant::now() >= early {
