@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::{Context, Result, anyhow, bail, ensure};
+use fantoccini::actions::{InputSource as _, MouseActions, PointerAction};
 use fantoccini::elements::Element;
 use fantoccini::error::CmdError;
 use fantoccini::{Client, Locator};
@@ -258,6 +259,30 @@ impl Window {
         }
     }
 
+    /// Moves the pointer over a place.
+    pub async fn point_at(&self, place: &str) -> Result<()> {
+        let what = format!("{place} can be pointed at");
+        let pointed = until(&what, PATIENCE, || async {
+            let element = self.element(place).await?;
+            let shown = vec![serde_json::to_value(&element)?];
+            self.run("arguments[0].scrollIntoView({ block: 'nearest' });", shown)
+                .await?;
+            let aim = PointerAction::MoveToElement {
+                element,
+                duration: None,
+                x: 0.0,
+                y: 0.0,
+            };
+            let mouse = MouseActions::new("mouse".to_owned()).then(aim);
+            self.client.perform_actions(mouse).await.map_err(refusal)?;
+            Ok(Some(()))
+        });
+        match pointed.await {
+            Ok(()) => Ok(()),
+            Err(why) => Err(self.seen_instead(why).await),
+        }
+    }
+
     /// Types into a field after what is in it.
     pub async fn type_text(&self, place: &str, text: &str) -> Result<()> {
         let field = until(&format!("{place} can be typed into"), PATIENCE, || async {
@@ -316,6 +341,8 @@ impl Window {
         if !there.await? {
             self.replace_text("room-search", name).await?;
         }
+        // As a person does: first the pointer goes there, and the list stands still under it.
+        self.point_at(&row).await?;
         self.click(&row).await?;
         self.see_text("room-name", name).await?;
         self.see("composer-input").await

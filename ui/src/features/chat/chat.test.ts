@@ -71,7 +71,7 @@ describe("the conversations", () => {
     expect(byId("room-name").textContent).toBe("Cardiologie");
   });
 
-  it("stand still while a button is pressed, so that the click counts", async () => {
+  it("stand still while one aims and presses, so that the click counts", async () => {
     const backend = quickBackend();
     openApp(backend);
     await userEvent.click(await appears("rail-chat"));
@@ -80,11 +80,15 @@ describe("the conversations", () => {
     const before = names();
     const cardiology = allById("room-row").find((row) => row.dataset.name === "Cardiologie")!;
     const mouse = userEvent.setup();
-    await mouse.pointer({ keys: "[MouseLeft>]", target: cardiology });
     const last = backend.talks.find((talk) => talk.room.name === before.at(-1))!;
+    await mouse.pointer({ target: cardiology });
     backend.receive(last.room.id, "Pierre Dupont", "bonjour");
     await tick();
-    expect(names()).toEqual(before);
+    expect(names(), "while one aims").toEqual(before);
+    await mouse.pointer({ keys: "[MouseLeft>]", target: cardiology });
+    backend.receive(last.room.id, "Pierre Dupont", "vous êtes là ?");
+    await tick();
+    expect(names(), "while one presses").toEqual(before);
     await mouse.pointer({ keys: "[/MouseLeft]", target: cardiology });
     await appears("timeline");
     expect(byId("room-name").textContent).toBe("Cardiologie");

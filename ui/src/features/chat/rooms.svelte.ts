@@ -1,8 +1,8 @@
 import type { Backend, ListDiff, Problem, Room, Stop } from "~/backend/backend";
 import { DiffMismatch, applyDiffs } from "./diff";
 
-/** A press that lasts longer is no click any more, ms. */
-const LONGEST_PRESS = 1000;
+/** Who neither moves the pointer nor clicks for this long is not about to hit a row, ms. */
+const STILL = 1500;
 
 export type RoomFilter = "all" | "unread" | "people" | "channels";
 
@@ -29,9 +29,9 @@ export class Rooms {
 
   #stop: Stop | null = null;
   #generation = 0;
-  /** What the shell told; `list` shows it at once, or after the press. */
+  /** What the shell told; `list` shows it at once, or when the pointer rests. */
   #told: readonly Room[] = [];
-  #press: ReturnType<typeof setTimeout> | undefined;
+  #held: ReturnType<typeof setTimeout> | undefined;
 
   constructor(private readonly backend: Backend) {}
 
@@ -67,19 +67,19 @@ export class Rooms {
   }
 
   /**
-   * A button goes down: the list stands still until it is released. A click counts only where press and release meet
-   * the same row, and a message in between would move the row away.
+   * The list stands still while somebody aims at a row and presses: a message would move it away from under the
+   * pointer, and a click counts only where press and release meet the same row.
    */
-  press(): void {
-    clearTimeout(this.#press);
-    this.#press = setTimeout(() => this.#show(), LONGEST_PRESS);
+  hold(): void {
+    clearTimeout(this.#held);
+    this.#held = setTimeout(() => this.#show(), STILL);
   }
 
   /** The button is up again; the click itself comes right after. */
   release(): void {
-    if (this.#press === undefined) return;
-    clearTimeout(this.#press);
-    this.#press = setTimeout(() => this.#show());
+    if (this.#held === undefined) return;
+    clearTimeout(this.#held);
+    this.#held = setTimeout(() => this.#show());
   }
 
   /** What is new in a room for somebody who looks at the window now. */
@@ -88,15 +88,15 @@ export class Rooms {
   }
 
   #show(): void {
-    clearTimeout(this.#press);
-    this.#press = undefined;
+    clearTimeout(this.#held);
+    this.#held = undefined;
     this.list = this.#told;
   }
 
   #take(diffs: ListDiff<Room>[]): void {
     try {
       this.#told = applyDiffs(this.#told, diffs);
-      if (this.#press === undefined || !this.loaded) this.#show();
+      if (this.#held === undefined || !this.loaded) this.#show();
       this.loaded = true;
     } catch (mismatch) {
       if (!(mismatch instanceof DiffMismatch)) throw mismatch;

@@ -30,15 +30,15 @@ describe("the room list", () => {
     expect(rooms.list).toEqual([]);
   });
 
-  it("shows what came during a long press before the button is released", async () => {
+  it("shows what came meanwhile when the pointer rests", async () => {
     const backend = quickBackend();
     const rooms = new Rooms(backend);
     await rooms.start();
     vi.useFakeTimers();
-    rooms.press();
+    rooms.hold();
     backend.receive(CARDIOLOGY, "Pierre Dupont", "bonjour");
     expect(rooms.byId.get(CARDIOLOGY)?.unread).toBe(2);
-    vi.advanceTimersByTime(1000);
+    vi.advanceTimersByTime(1500);
     expect(rooms.byId.get(CARDIOLOGY)?.unread).toBe(3);
     vi.useRealTimers();
   });
