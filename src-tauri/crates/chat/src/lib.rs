@@ -44,6 +44,7 @@
 #![recursion_limit = "512"]
 
 mod api;
+mod arrivals;
 mod attach;
 mod chat;
 mod encryption;

@@ -238,16 +238,10 @@ impl<T: Clone + std::fmt::Debug> Watched<T> {
             }
         })
         .await;
-        // The end of the list says most; a megabyte of it says nothing.
-        let shown: String = format!("{:?}", self.list)
-            .chars()
-            .rev()
-            .take(4_000)
-            .collect();
         assert!(
             outcome.is_ok(),
-            "no {what} in …{}",
-            shown.chars().rev().collect::<String>()
+            "no {what} in {}",
+            squeezed(&format!("{:?}", self.list))
         );
     }
 
@@ -316,4 +310,11 @@ pub fn event_id(item: &Item) -> String {
         } => id.clone(),
         other => panic!("no event id in {other:?}"),
     }
+}
+
+/// The end of a list says most, and the same letter a thousand times says nothing.
+fn squeezed(list: &str) -> String {
+    let mut shown: Vec<char> = list.chars().collect();
+    shown.dedup();
+    shown[shown.len().saturating_sub(8_000)..].iter().collect()
 }
