@@ -50,21 +50,26 @@ impl Taken {
 
 /// Rates are told as people know them.
 pub fn print(rows: &[Row]) {
+    let width = rows.iter().map(|row| row.measure.chars().count()).max();
+    let width = width.unwrap_or_default();
     println!(
-        "{:40} {:>10} {:>10} {:>6}  unit, peer (ratio: cost of ours / cost of the peer, smaller is better)",
+        "{:width$} {:>10} {:>10} {:>6}  unit, peer (ratio: cost of ours / cost of the peer, smaller is better)",
         "measure", "ours", "peer", "ratio"
     );
     for row in rows {
         let rate = row.unit == TRANSFER;
+        let told = |number: Option<f64>| number.map_or("–".to_owned(), |it| format!("{it:.2}"));
         let shown = |cost: f64| if rate { 1000.0 / cost } else { cost };
         println!(
-            "{:40} {:>10.2} {:>10.2} {:>6.2}  {}, {}",
+            "{:width$} {:>10} {:>10} {:>6}  {}{}",
             row.measure,
-            shown(row.ours),
-            row.peer.map_or(f64::NAN, shown),
-            row.ratio.unwrap_or(f64::NAN),
+            told(Some(shown(row.ours))),
+            told(row.peer.map(shown)),
+            told(row.ratio),
             if rate { "Mbit/s" } else { row.unit },
-            row.peer_name.as_deref().unwrap_or("–"),
+            row.peer_name
+                .as_ref()
+                .map_or_else(String::new, |peer| format!(", {peer}")),
         );
     }
 }
