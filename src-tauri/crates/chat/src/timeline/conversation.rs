@@ -16,6 +16,7 @@ use tokio::sync::broadcast::error::RecvError;
 use tokio_util::sync::{CancellationToken, DropGuard};
 
 use super::item::Mapper;
+use super::once::Once;
 use crate::chat::Shared;
 use crate::error::ChatError;
 use crate::list::Shown;
@@ -77,14 +78,15 @@ impl Conversation {
                 &end,
             )
             .await;
-        conversation.shown.apply(first);
+        let mut once = Once::default();
+        conversation.show(&mut once, first);
         let weak = Arc::downgrade(&conversation);
         let (shared_task, room_task) = (shared.clone(), room.clone());
         let (refresh, task_end) = (conversation.refresh.clone(), end.clone());
         shared.tasks.spawn(async move {
             tokio::select! {
                 () = task_end.cancelled() => {}
-                () = follow(shared_task.clone(), weak.clone(), mapper, values, changes, refresh, task_end.clone()) => {}
+                () = follow(shared_task.clone(), weak.clone(), (mapper, once), values, changes, refresh, task_end.clone()) => {}
                 () = typing(shared_task.clone(), room_task) => {}
                 () = complete(weak) => {}
             }
@@ -131,6 +133,11 @@ impl Conversation {
             });
         }
         shown
+    }
+
+    fn show(&self, once: &mut Once, changes: Vec<VectorDiff<Item>>) {
+        let changes = self.shown.with(|shown| once.pass(changes, shown));
+        self.shown.apply(changes);
     }
 
     async fn all(
@@ -181,7 +188,7 @@ impl Conversation {
 async fn follow(
     shared: Arc<Shared>,
     conversation: Weak<Conversation>,
-    mut mapper: Mapper,
+    (mut mapper, mut once): (Mapper, Once),
     mut values: Vector<Arc<TimelineItem>>,
     changes: impl futures_util::Stream<Item = Vec<VectorDiff<Arc<TimelineItem>>>>,
     refresh: Arc<Notify>,
@@ -217,7 +224,7 @@ async fn follow(
         shared.typing.send_if_modified(|typing| {
             typing.room == room.as_str() && have_written(typing, &shown)
         });
-        conversation.shown.apply(shown);
+        conversation.show(&mut once, shown);
         drop(conversation);
         tokio::time::sleep(BATCH).await;
     }

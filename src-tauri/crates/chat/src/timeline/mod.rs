@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! open(room) ─▶ Conversation (new, or warm: at once) ─▶ items + changes
-//!                 │ one task: SDK diffs ─▶ `item::Mapper` ─▶ Shown<Item>
+//!                 │ one task: SDK diffs ─▶ `item::Mapper` ─▶ `once::Once` ─▶ Shown<Item>
 //! close(id) ──▶ warm while it is one of the last four, then dropped with its task
 //! ```
 
@@ -10,6 +10,7 @@ mod body;
 mod conversation;
 mod item;
 mod notice;
+mod once;
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU32, Ordering};
