@@ -14,6 +14,13 @@ signIn.stateMismatch signIn.tokenInvalid signIn.wrongPassword signIn.revoked sig
 keyring.locked keyring.missing keyring.failed
 chat.notSignedIn chat.sendFailed chat.tooLarge chat.forbidden chat.rateLimited chat.recoveryWrongKey
 chat.storeCorrupt chat.storeLocked chat.diskFull chat.fileUnreadable chat.mediaUnavailable chat.roomUnknown
+tunnel.captivePortal tunnel.gatewaySilent tunnel.gatewaySilentNetworkFine tunnel.gatewayUnreachable
+tunnel.impostor tunnel.insideAlready tunnel.leadsInside tunnel.leadsOutside tunnel.namesDead
+tunnel.namesLie tunnel.networkChanged tunnel.noAnswerInside tunnel.noNetwork tunnel.notAllowed
+tunnel.outside tunnel.port tunnel.profileUnreadable tunnel.profileWrong tunnel.protocol
+tunnel.retrying tunnel.sessionEnded tunnel.sessionMade tunnel.signInAgain tunnel.starting
+tunnel.stopped tunnel.tooManySessions tunnel.verified tunnel.wokeUp tunnel.wrongAnswer
+tunnel.wrongCredentials
 settings.managed link.refused internal`
   .trim()
   .split(/\s+/u);
@@ -29,7 +36,7 @@ describe("problems", () => {
   it.each(locales)("says every code in %s, differently from the others", (language) => {
     speak(language);
     const unknown = say("not.a.code");
-    const said = contract.map((code) => say(code, { place: "services", to: "autre.be", status: "503", minutes: "7", max: "50 Mo", name: "a.pdf" }));
+    const said = contract.map((code) => say(code, { place: "services", to: "autre.be", status: "503", minutes: "7", max: "50 Mo", name: "a.pdf", line: "12" }));
     expect(new Set(said).size).toBe(contract.length);
     for (const words of said) {
       expect(words).not.toBe(unknown);
