@@ -1,0 +1,108 @@
+//! A thread that encodes one source in all the layers that somebody watches.
+
+use std::io;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::thread::{self, JoinHandle};
+use std::time::Instant;
+
+use super::{Encoder, Picture};
+use crate::publication::{EncodedFrame, VideoPublication};
+
+/// Ticks per second of RTP's video clock.
+const CLOCK: u128 = 90_000;
+
+/// Where pictures come from: a camera, a screen, a file, a pattern.
+pub trait VideoSource: Send + 'static {
+    /// Waits for the next picture; `None` when there will be none any more.
+    fn next(&mut self) -> Option<Picture>;
+}
+
+/// The encoder thread of one publication. It ends when this is dropped, the publication ends or the source does.
+pub struct Encoding {
+    stop: Arc<AtomicBool>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Encoding {
+    /// `source` has to give pictures in the size of the top layer; lower layers are halves of it.
+    pub fn start(source: impl VideoSource, publication: VideoPublication) -> io::Result<Self> {
+        let stop = Arc::new(AtomicBool::new(false));
+        let stopped = stop.clone();
+        let thread = thread::Builder::new()
+            .name("video-encode".to_owned())
+            .spawn(move || encode(source, &publication, &stopped))?;
+        Ok(Self {
+            stop,
+            thread: Some(thread),
+        })
+    }
+}
+
+impl Drop for Encoding {
+    fn drop(&mut self) {
+        self.stop.store(true, Relaxed);
+        if let Some(thread) = self.thread.take() {
+            // A source waits for one picture at most.
+            let _ = thread.join();
+        }
+    }
+}
+
+fn encode(mut source: impl VideoSource, publication: &VideoPublication, stop: &AtomicBool) {
+    let started = Instant::now();
+    let first = rand::random::<u32>() & 0x0fff_ffff;
+    let mut last = first;
+    let mut encoders: Vec<Option<Encoder>> = publication.layers().iter().map(|_| None).collect();
+    while let Some(picture) = source.next() {
+        if stop.load(Relaxed) || publication.ended() {
+            return;
+        }
+        let passed = started.elapsed().as_micros() * CLOCK / 1_000_000;
+        // 90 kHz in 32 bits wrap after 13 hours; receivers expect it.
+        let timestamp = first.wrapping_add((passed & u128::from(u32::MAX)) as u32);
+        let ticks = timestamp.wrapping_sub(last);
+        last = timestamp;
+        encode_layers(publication, &mut encoders, picture, timestamp, ticks);
+    }
+}
+
+/// From the top layer down, as each is scaled from the one above.
+fn encode_layers(
+    publication: &VideoPublication,
+    encoders: &mut [Option<Encoder>],
+    mut picture: Picture,
+    timestamp: u32,
+    ticks: u32,
+) {
+    let layers = publication.layers().iter().enumerate().zip(encoders);
+    for ((at, layer), encoder) in layers.rev() {
+        while picture.width() >= 2 * layer.width.max(1) {
+            picture = picture.halved();
+        }
+        if !publication.wanted(at) {
+            *encoder = None;
+            continue;
+        }
+        if encoder.is_none() {
+            *encoder = Encoder::new(layer.width, layer.height, layer.bitrate)
+                .inspect_err(|error| tracing::error!(%error, "A layer has no encoder"))
+                .ok();
+        }
+        let Some(running) = encoder else { continue };
+        let key_frame = publication.take_key_frame_wish(at);
+        match running.encode(&picture, ticks, key_frame) {
+            Ok(Some(encoded)) => publication.send(EncodedFrame {
+                layer: at,
+                data: encoded.data.into(),
+                key_frame: encoded.key_frame,
+                timestamp,
+            }),
+            Ok(None) => {}
+            Err(error) => {
+                tracing::warn!(%error, "A picture was not encoded");
+                *encoder = None;
+            }
+        }
+    }
+}
