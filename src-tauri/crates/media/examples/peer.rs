@@ -94,7 +94,8 @@ async fn take_part(line: &Line, options: Options) -> Result<(), Failure> {
     let shown: Arc<AtomicU64> = Arc::default();
     let mut watching = HashMap::new();
     let mut second = tokio::time::interval(Duration::from_secs(1));
-    let mut state = session.state();
+    let state = session.state();
+    let mut ending = session.state();
     while began.elapsed() < Duration::from_secs(line.seconds) {
         tokio::select! {
             _ = second.tick() => {
@@ -120,7 +121,7 @@ async fn take_part(line: &Line, options: Options) -> Result<(), Failure> {
                 Some(event) => println!("{}", serde_json::json!({ "event": format!("{event:?}") })),
                 None => break,
             },
-            ended = state.wait_for(|state| matches!(state, State::Ended(_))) => {
+            ended = ending.wait_for(|state| matches!(state, State::Ended(_))) => {
                 drop(ended);
                 break;
             }

@@ -1,4 +1,4 @@
-//! Frame encryption as LiveKit's clients and Element Call do it: each encoded frame is sealed before it is cut into
+//! Frame encryption as `LiveKit`'s clients and Element Call do it: each encoded frame is sealed before it is cut into
 //! packets, so the server forwards what it cannot read.
 //!
 //! ```text

@@ -1,6 +1,7 @@
 //! What arrives: opened with the sender's key and handed to whoever shows or plays it. Newest wins, nothing waits.
 
 use std::collections::{HashMap, VecDeque};
+use std::ops::ControlFlow;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
@@ -75,8 +76,8 @@ impl VideoFeed {
                 return Some(frame);
             }
             let received = self.frames.recv().await;
-            if let Some(frame) = self.usable(received)? {
-                return Some(frame);
+            if let ControlFlow::Break(next) = self.usable(received) {
+                return next;
             }
         }
     }
@@ -88,8 +89,8 @@ impl VideoFeed {
                 return Some(frame);
             }
             let received = self.frames.blocking_recv();
-            if let Some(frame) = self.usable(received)? {
-                return Some(frame);
+            if let ControlFlow::Break(next) = self.usable(received) {
+                return next;
             }
         }
     }
@@ -101,21 +102,24 @@ impl VideoFeed {
         self.wants_key_frame.store(true, Relaxed);
     }
 
-    fn usable(&mut self, received: Result<VideoFrame, RecvError>) -> Option<Option<VideoFrame>> {
+    fn usable(
+        &mut self,
+        received: Result<VideoFrame, RecvError>,
+    ) -> ControlFlow<Option<VideoFrame>> {
         match received {
             Ok(frame) if self.needs_key_frame && !frame.key_frame => {
                 self.wants_key_frame.store(true, Relaxed);
-                Some(None)
+                ControlFlow::Continue(())
             }
             Ok(frame) => {
                 self.needs_key_frame = false;
-                Some(Some(frame))
+                ControlFlow::Break(Some(frame))
             }
             Err(RecvError::Lagged(_)) => {
                 self.request_key_frame();
-                Some(None)
+                ControlFlow::Continue(())
             }
-            Err(RecvError::Closed) => None,
+            Err(RecvError::Closed) => ControlFlow::Break(None),
         }
     }
 }

@@ -1,4 +1,4 @@
-//! Our own real-time engine: takes part in a meeting on a LiveKit server, publishes and receives sound and pictures,
+//! Our own real-time engine: takes part in a meeting on a `LiveKit` server, publishes and receives sound and pictures,
 //! and seals them so that the server cannot read them.
 //!
 //! It is for whoever knows that there is a meeting and has a token for it. It must not know Matrix, Tauri or HTTP,

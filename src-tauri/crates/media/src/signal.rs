@@ -1,4 +1,4 @@
-//! Signalling, by LiveKit's own client without its media engine. Nothing else in this crate names that client.
+//! Signalling, by `LiveKit`'s own client without its media engine. Nothing else in this crate names that client.
 
 mod websocket;
 

@@ -1,6 +1,8 @@
 //! The narrow view of a peer connection that a session needs, so that another library can take its place.
 
 mod interceptors;
+#[cfg(feature = "testing")]
+mod lossy;
 mod receive;
 mod rtc;
 mod send;
@@ -21,6 +23,9 @@ pub struct Network {
     pub bind: Vec<SocketAddr>,
     /// Also use this machine's loopback: for servers on the same machine.
     pub loopback: bool,
+    /// Which part of the packets is lost each way, from 0 to 1.
+    #[cfg(feature = "testing")]
+    pub loss: f64,
 }
 
 impl Default for Network {
@@ -28,6 +33,8 @@ impl Default for Network {
         Self {
             bind: vec![SocketAddr::from(([0, 0, 0, 0], 0))],
             loopback: false,
+            #[cfg(feature = "testing")]
+            loss: 0.0,
         }
     }
 }
@@ -38,6 +45,8 @@ impl Network {
         Self {
             bind: vec![SocketAddr::from(([127, 0, 0, 1], 0))],
             loopback: true,
+            #[cfg(feature = "testing")]
+            loss: 0.0,
         }
     }
 }

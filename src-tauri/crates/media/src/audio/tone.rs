@@ -10,8 +10,9 @@ use std::time::{Duration, Instant};
 use crate::publication::{AudioPublication, EncodedSound};
 
 const RATE: u32 = 48_000;
+const TICKS_PER_SECOND: f32 = 48_000.0;
 /// 20 ms.
-const SAMPLES: usize = 960;
+const SAMPLES: u16 = 960;
 const FRAME: Duration = Duration::from_millis(20);
 const BITRATE: i32 = 32_000;
 /// Recommended for the output buffer of `opus_encode`.
@@ -77,7 +78,7 @@ fn play(
         }
         let samples: Vec<f32> = (0..SAMPLES)
             .map(|_| {
-                phase = (phase + TAU * frequency / RATE as f32) % TAU;
+                phase = (phase + TAU * frequency / TICKS_PER_SECOND) % TAU;
                 phase.sin() * amplitude
             })
             .collect();
@@ -85,7 +86,7 @@ fn play(
         let level = level(&samples);
         publication.send(EncodedSound {
             data: packet.get(..length).unwrap_or_default().to_vec().into(),
-            timestamp: frame.wrapping_mul(SAMPLES as u32),
+            timestamp: frame.wrapping_mul(SAMPLES.into()),
             level,
             voice: level < 60,
         });
@@ -95,11 +96,12 @@ fn play(
 
 /// RFC 6464 §3: −dBov of the root mean square, 0 to 127.
 fn level(samples: &[f32]) -> u8 {
-    let mean =
-        samples.iter().map(|sample| sample * sample).sum::<f32>() / samples.len().max(1) as f32;
+    let mean = samples.iter().map(|sample| sample * sample).sum::<f32>()
+        / f32::from(u16::try_from(samples.len().max(1)).unwrap_or(u16::MAX));
     let decibels = -10.0 * mean.max(1e-13).log10();
-    // Between 0 and 127 by the clamp.
-    decibels.round().clamp(0.0, 127.0) as u8
+    #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)] // clamped
+    let level = decibels.round().clamp(0.0, 127.0) as u8;
+    level
 }
 
 #[cfg(test)]
@@ -108,7 +110,9 @@ mod tests {
 
     #[test]
     fn the_level_of_a_full_sine_is_three_decibels_and_silence_is_127() {
-        let sine: Vec<_> = (0..480).map(|at| (TAU * at as f32 / 48.0).sin()).collect();
+        let sine: Vec<_> = (0..480_u16)
+            .map(|at| (TAU * f32::from(at) / 48.0).sin())
+            .collect();
         assert_eq!(level(&sine), 3);
         assert_eq!(level(&[0.0; 480]), 127);
         assert_eq!(level(&[]), 127);

@@ -132,7 +132,7 @@ mod tests {
         }
     }
 
-    /// Made with WebCrypto as livekit-client does: kind, material, ratchets (also the key index), frame, sealed frame.
+    /// Made with `WebCrypto` as livekit-client does: kind, material, ratchets (also the key index), frame, sealed frame.
     #[test]
     fn frames_are_sealed_and_opened_byte_for_byte_as_browsers_do() {
         let vectors = include_str!("../../tests/corpus/frame_encryption.txt");

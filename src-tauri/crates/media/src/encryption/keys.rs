@@ -30,7 +30,7 @@ impl Material {
         Self::PassPhrase(Zeroizing::new(words.into()))
     }
 
-    /// The next material, by which all sides move on without a message. A pass phrase has none: LiveKit ratchets
+    /// The next material, by which all sides move on without a message. A pass phrase has none: `LiveKit` ratchets
     /// only what HKDF derived.
     pub(crate) fn ratcheted(&self) -> Option<Self> {
         let Self::Raw(bytes) = self else { return None };

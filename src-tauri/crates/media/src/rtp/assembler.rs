@@ -28,6 +28,7 @@ const MOST_BYTES: usize = 4 << 20;
 
 /// A whole frame.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[allow(clippy::struct_field_names)] // "key" alone would be one of encryption
 pub(crate) struct Frame {
     pub data: bytes::Bytes,
     pub timestamp: u32,
@@ -205,8 +206,8 @@ impl Assembler {
 
     /// Skips a gap that was waited for long enough. False: nothing to do but wait.
     fn give_up(&mut self, start: u64, now: Instant) -> bool {
-        let gap = (start..).find(|number| !self.held.contains_key(number));
-        let Some(gap) = gap.filter(|gap| *gap < self.newest) else {
+        let gap = (start..self.newest).find(|number| !self.held.contains_key(number));
+        let Some(gap) = gap else {
             self.waiting_since = None;
             return false;
         };

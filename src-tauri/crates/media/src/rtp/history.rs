@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 /// About one second of 720p.
 const KEPT: usize = 512;
 /// A packet that left this long ago is of no use to a receiver any more.
-const USEFUL: Duration = Duration::from_millis(1000);
+const USEFUL: Duration = Duration::from_secs(1);
 /// Two requests within a round trip ask for the same loss.
 const PAUSE: Duration = Duration::from_millis(20);
 
@@ -84,7 +84,7 @@ mod tests {
     fn the_oldest_give_way() {
         let now = Instant::now();
         let mut history = History::new();
-        for sequence in 0..=KEPT as u16 {
+        for sequence in 0..=u16::try_from(KEPT).unwrap_or(u16::MAX) {
             history.keep(sequence, sequence, now);
         }
         assert_eq!(history.again(0, now), None);

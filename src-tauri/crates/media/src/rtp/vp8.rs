@@ -10,7 +10,7 @@ const PAYLOAD_LIMIT: usize = 1120;
 /// RFC 7741 §4.2. `None` for a descriptor that is cut off.
 pub(crate) fn unpack(payload: &Bytes) -> Option<(bool, Bytes)> {
     let first = *payload.first()?;
-    let starts = first & 0x10 != 0 && first & 0x07 == 0;
+    let starts = first & 0x10 != 0 && first.trailing_zeros() >= 3;
     let mut length = 1;
     if first & 0x80 != 0 {
         let extension = *payload.get(length)?;

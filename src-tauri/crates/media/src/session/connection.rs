@@ -13,7 +13,7 @@ use crate::publication::{AudioOutlet, Source, VideoOutlet};
 use crate::signal::Signal;
 use crate::transport::{Transport, TransportError, TransportEvent};
 
-/// Layers from small to large, as all clients of LiveKit call them.
+/// Layers from small to large, as all clients of `LiveKit` call them.
 const RIDS: [&str; 3] = ["q", "h", "f"];
 /// Candidates that came before the answer; a server sends a handful.
 const MOST_CANDIDATES: usize = 64;

@@ -81,7 +81,7 @@ impl Engine {
     }
 
     pub async fn run(mut self, joined: oneshot::Sender<Result<(), JoinError>>) {
-        let mut connection = match joining::run(&mut self).await {
+        let mut connection = match Box::pin(joining::run(&mut self)).await {
             Ok(connection) => connection,
             Err(error) => {
                 ended::enter(&mut self, Ended::Unreachable);
@@ -93,7 +93,7 @@ impl Engine {
         if joined.send(Ok(())).is_err() {
             self.end.cancel();
         }
-        let reason = self.stay(&mut connection).await;
+        let reason = Box::pin(self.stay(&mut connection)).await;
         if reason == Ended::Left {
             connection.leave().await;
         } else {
@@ -123,7 +123,7 @@ impl Engine {
             self.current.send_replace(None);
             self.access.token = connection.signal.token();
             connection.close().await;
-            match rejoining::run(self).await {
+            match Box::pin(rejoining::run(self)).await {
                 Ok(fresh) => *connection = fresh,
                 Err(reason) => return reason,
             }

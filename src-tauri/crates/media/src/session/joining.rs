@@ -63,7 +63,7 @@ pub(super) enum Attempt {
 pub(super) async fn run(engine: &mut Engine) -> Result<Connection, JoinError> {
     let mut attempt = 1;
     loop {
-        let error = match connect(engine).await {
+        let error = match Box::pin(connect(engine)).await {
             Ok(connection) => return Ok(connection),
             Err(error) => error,
         };
@@ -79,7 +79,7 @@ pub(super) async fn run(engine: &mut Engine) -> Result<Connection, JoinError> {
 pub(super) async fn connect(engine: &mut Engine) -> Result<Connection, Attempt> {
     let end = engine.end.clone();
     let connecting = async {
-        let mut connection = open(engine).await?;
+        let mut connection = Box::pin(open(engine)).await?;
         match wait_for_media(engine, &mut connection).await {
             Ok(()) => {
                 engine.settle(&mut connection).await;
@@ -98,7 +98,7 @@ pub(super) async fn connect(engine: &mut Engine) -> Result<Connection, Attempt> 
 async fn open(engine: &mut Engine) -> Result<Connection, Attempt> {
     let (sender, events) = mpsc::channel(EVENTS);
     let network = &engine.options.network;
-    let transport = RtcTransport::new(network, engine.incoming.clone(), sender).await?;
+    let transport = Box::pin(RtcTransport::new(network, engine.incoming.clone(), sender)).await?;
     let transport: Arc<dyn Transport> = Arc::new(transport);
     transport.add_receivers(RECEIVERS, RECEIVERS).await?;
     let first = offer(transport.offer(false).await?, 1);

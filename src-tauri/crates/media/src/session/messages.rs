@@ -55,10 +55,10 @@ pub(super) async fn event(
         TransportEvent::Failed => return Some(Why::Broken),
         TransportEvent::Data { reliable, data } => data::receive(engine, reliable, &data),
         TransportEvent::KeyFrameWanted { cid, layer } => {
-            if let Some(Outlet::Video(outlet)) = engine.published(&cid).map(|p| &p.outlet) {
-                if let Some(layer) = outlet.layers.get(layer) {
-                    layer.wants_key_frame.store(true, Relaxed);
-                }
+            if let Some(Outlet::Video(outlet)) = engine.published(&cid).map(|p| &p.outlet)
+                && let Some(layer) = outlet.layers.get(layer)
+            {
+                layer.wants_key_frame.store(true, Relaxed);
             }
         }
     }

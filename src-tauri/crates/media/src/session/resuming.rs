@@ -30,9 +30,8 @@ async fn resume(engine: &mut Engine, connection: &mut Connection) -> Result<(), 
             return Err(Why::Forgotten);
         };
         sleep(pause).await;
-        let failure = match connection.signal.resume().await {
-            Ok(_) => break,
-            Err(failure) => failure,
+        let Err(failure) = connection.signal.resume().await else {
+            break;
         };
         tracing::info!(%failure, attempt, "Resuming failed");
         match policy::after_resume(&failure, attempt) {
@@ -102,14 +101,14 @@ async fn wait_for_media(engine: &mut Engine, connection: &mut Connection) -> Res
             }
         };
         let why = match timeout_at(deadline, step).await {
-            Err(_) => return Err(Why::Forgotten),
             Ok(Ok(Some(SignalEvent::Message(message)))) => {
                 messages::message(engine, connection, *message).await
             }
-            // Broken once more, in the middle: begin anew.
-            Ok(Ok(Some(SignalEvent::Close(_)) | None)) => return Err(Why::Forgotten),
             Ok(Err(Some(event))) => messages::event(engine, connection, event).await,
-            Ok(Err(None)) => return Err(Why::Forgotten),
+            // Too late, or broken once more in the middle: begin anew.
+            Err(_) | Ok(Err(None) | Ok(Some(SignalEvent::Close(_)) | None)) => {
+                return Err(Why::Forgotten);
+            }
         };
         match why {
             None => {}

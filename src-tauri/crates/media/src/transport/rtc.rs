@@ -104,18 +104,19 @@ impl RtcTransport {
             counts: received.clone(),
             tasks: tasks.clone(),
         };
-        let connection: Arc<dyn PeerConnection> = Arc::new(
-            PeerConnectionBuilder::new()
-                .with_configuration(RTCConfigurationBuilder::new().build())
-                .with_media_engine(media)
-                .with_interceptor_registry(registry)
-                .with_setting_engine(settings(network))
-                .with_handler(Arc::new(handler))
-                .with_runtime(Arc::new(RoomyRuntime))
-                .with_udp_addrs(network.bind.clone())
-                .build()
-                .await?,
-        );
+        let building = PeerConnectionBuilder::new()
+            .with_configuration(RTCConfigurationBuilder::new().build())
+            .with_media_engine(media)
+            .with_interceptor_registry(registry)
+            .with_setting_engine(settings(network))
+            .with_handler(Arc::new(handler))
+            .with_runtime(Arc::new(RoomyRuntime {
+                #[cfg(feature = "testing")]
+                loss: network.loss,
+            }))
+            .with_udp_addrs(network.bind.clone())
+            .build();
+        let connection: Arc<dyn PeerConnection> = Arc::new(Box::pin(building).await?);
         let lossy = channel(&connection, LOSSY, false).await?;
         let reliable = channel(&connection, RELIABLE, true).await?;
         for (channel, is_reliable) in [(&lossy, false), (&reliable, true)] {
@@ -159,10 +160,7 @@ impl RtcTransport {
 #[async_trait]
 impl Transport for RtcTransport {
     async fn offer(&self, restart_ice: bool) -> Result<String, TransportError> {
-        let options = restart_ice.then(|| RTCOfferOptions {
-            ice_restart: true,
-            ..Default::default()
-        });
+        let options = restart_ice.then_some(RTCOfferOptions { ice_restart: true });
         let offer = self.connection.create_offer(options).await?;
         self.connection.set_local_description(offer.clone()).await?;
         Ok(offer.sdp)
@@ -244,7 +242,7 @@ impl Transport for RtcTransport {
             &self.lossy
         };
         let sent = channel.send(BytesMut::from(data)).await;
-        sent.map(|_| ()).map_err(|_| TransportError::NoChannel)
+        sent.map_err(|_| TransportError::NoChannel)
     }
 
     async fn descriptions(&self) -> (String, String) {
@@ -415,14 +413,12 @@ fn media_engine() -> Result<MediaEngine, TransportError> {
         let parameters = RTCRtpCodecParameters {
             rtp_codec,
             payload_type,
-            ..Default::default()
         };
         engine.register_codec(parameters, RtpCodecKind::Video)?;
     }
     let sound = RTCRtpCodecParameters {
         rtp_codec: opus(),
         payload_type: 111,
-        ..Default::default()
     };
     engine.register_codec(sound, RtpCodecKind::Audio)?;
     // The stack registers `mid` for video alone; without the level there are no active speakers.

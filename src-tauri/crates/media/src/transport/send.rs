@@ -215,7 +215,7 @@ impl Sender {
         let wanted: Vec<u16> = nack
             .nacks
             .iter()
-            .flat_map(|pair| pair.packet_list())
+            .flat_map(rtc::rtcp::transport_feedbacks::transport_layer_nack::NackPair::packet_list)
             .collect();
         self.counts.nacks.fetch_add(wanted.len() as u64, Relaxed);
         let packets: Vec<_> = {

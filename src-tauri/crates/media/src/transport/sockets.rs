@@ -19,8 +19,11 @@ const RECEIVE_BUFFER: usize = 4 << 20;
 type Boxed<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
 
 /// Everything as [`TokioRuntime`] does it, except for the size of the UDP receive buffer.
-#[derive(Debug)]
-pub(super) struct RoomyRuntime;
+#[derive(Debug, Default)]
+pub(super) struct RoomyRuntime {
+    #[cfg(feature = "testing")]
+    pub loss: f64,
+}
 
 impl Runtime for RoomyRuntime {
     fn wrap_udp_socket(&self, socket: UdpSocket) -> io::Result<Arc<dyn AsyncUdpSocket>> {
@@ -28,7 +31,10 @@ impl Runtime for RoomyRuntime {
         if let Err(error) = SockRef::from(&socket).set_recv_buffer_size(RECEIVE_BUFFER) {
             tracing::warn!(kind = ?error.kind(), "The receive buffer stays as it is");
         }
-        TokioRuntime.wrap_udp_socket(socket)
+        let socket = TokioRuntime.wrap_udp_socket(socket)?;
+        #[cfg(feature = "testing")]
+        let socket = super::lossy::LossySocket::wrap(socket, self.loss);
+        Ok(socket)
     }
 
     fn spawn(&self, future: Boxed<'static, ()>) -> Box<dyn JoinHandle> {
@@ -43,10 +49,7 @@ impl Runtime for RoomyRuntime {
         TokioRuntime.wrap_tcp_listener(listener)
     }
 
-    fn connect_tcp<'a>(
-        &'a self,
-        remote: SocketAddr,
-    ) -> Boxed<'a, io::Result<Arc<dyn AsyncTcpStream>>> {
+    fn connect_tcp(&self, remote: SocketAddr) -> Boxed<'_, io::Result<Arc<dyn AsyncTcpStream>>> {
         TokioRuntime.connect_tcp(remote)
     }
 
@@ -91,7 +94,7 @@ mod tests {
         let before = SockRef::from(&plain).recv_buffer_size().unwrap();
         let ours = plain.try_clone().unwrap();
         plain.set_nonblocking(true).unwrap();
-        let _wrapped = RoomyRuntime.wrap_udp_socket(plain).unwrap();
+        let _wrapped = RoomyRuntime::default().wrap_udp_socket(plain).unwrap();
         assert!(SockRef::from(&ours).recv_buffer_size().unwrap() > before);
     }
 }

@@ -60,7 +60,8 @@ fn encode(mut source: impl VideoSource, publication: &VideoPublication, stop: &A
         }
         let passed = started.elapsed().as_micros() * CLOCK / 1_000_000;
         // 90 kHz in 32 bits wrap after 13 hours; receivers expect it.
-        let timestamp = first.wrapping_add((passed & u128::from(u32::MAX)) as u32);
+        let timestamp =
+            first.wrapping_add(u32::try_from(passed & u128::from(u32::MAX)).unwrap_or_default());
         let ticks = timestamp.wrapping_sub(last);
         last = timestamp;
         encode_layers(publication, &mut encoders, picture, timestamp, ticks);

@@ -8,7 +8,15 @@
 use std::mem::MaybeUninit;
 use std::ptr;
 
-use vpx_sys::*;
+use vpx_sys::{
+    VPX_CODEC_OK, VPX_DECODER_ABI_VERSION, VPX_DL_REALTIME, VPX_EFLAG_FORCE_KF,
+    VPX_ENCODER_ABI_VERSION, VPX_FRAME_IS_KEY, vp8e_enc_control_id, vpx_codec_control_,
+    vpx_codec_ctx_t, vpx_codec_cx_pkt_kind, vpx_codec_dec_cfg_t, vpx_codec_dec_init_ver,
+    vpx_codec_decode, vpx_codec_destroy, vpx_codec_enc_cfg_t, vpx_codec_enc_config_default,
+    vpx_codec_enc_config_set, vpx_codec_enc_init_ver, vpx_codec_encode, vpx_codec_err_t,
+    vpx_codec_get_cx_data, vpx_codec_get_frame, vpx_codec_vp8_cx, vpx_codec_vp8_dx, vpx_image_t,
+    vpx_img_fmt, vpx_img_wrap, vpx_kf_mode, vpx_rc_mode,
+};
 
 use super::picture::Picture;
 
@@ -90,7 +98,7 @@ impl Encoder {
                 codec,
                 &raw const configuration,
                 0,
-                VPX_ENCODER_ABI_VERSION as i32,
+                VPX_ENCODER_ABI_VERSION.cast_signed(),
             ))
             .map_err(CodecError::Setup)?;
             for (control, value) in [
@@ -130,7 +138,7 @@ impl Encoder {
             return Err(CodecError::Size);
         }
         let flags = if key_frame {
-            VPX_EFLAG_FORCE_KF as i64
+            i64::from(VPX_EFLAG_FORCE_KF)
         } else {
             0
         };
@@ -179,7 +187,8 @@ impl Encoder {
                     continue;
                 }
                 let frame = &(*packet).data.frame;
-                let data = std::slice::from_raw_parts(frame.buf.cast::<u8>(), frame.sz as usize);
+                let length = usize::try_from(frame.sz).map_err(|_| CodecError::Size)?;
+                let data = std::slice::from_raw_parts(frame.buf.cast::<u8>(), length);
                 whole
                     .get_or_insert_with(|| EncodedPicture {
                         data: Vec::with_capacity(data.len()),
@@ -223,7 +232,7 @@ impl Decoder {
                 vpx_codec_vp8_dx(),
                 &raw const configuration,
                 0,
-                VPX_DECODER_ABI_VERSION as i32,
+                VPX_DECODER_ABI_VERSION.cast_signed(),
             ))
             .map_err(CodecError::Setup)?;
             Ok(Self { context })
@@ -283,7 +292,8 @@ unsafe fn copied(image: &vpx_image_t) -> Picture {
         for row in 0..height {
             // SAFETY: `row` and `width` are within the image, and a stride is never shorter than its row.
             unsafe {
-                let start = image.planes[plane].offset(row as isize * image.stride[plane] as isize);
+                let stride = image.stride[plane] as isize;
+                let start = image.planes[plane].offset(row.cast_signed() * stride);
                 to.extend_from_slice(std::slice::from_raw_parts(start, width));
             }
         }
@@ -316,12 +326,12 @@ mod tests {
         let mut encoder = Encoder::new(320, 180, 160_000).unwrap();
         let mut decoder = Decoder::new().unwrap();
         for number in 70_000..70_030 {
-            let encoded = encoder
+            let frame = encoder
                 .encode(&source.paint(number), TICKS, false)
                 .unwrap()
                 .unwrap();
-            assert_eq!(encoded.key_frame, vp8::is_key_frame(&encoded.data));
-            let picture = decoder.decode(&encoded.data).unwrap().unwrap();
+            assert_eq!(frame.key_frame, vp8::is_key_frame(&frame.data));
+            let picture = decoder.decode(&frame.data).unwrap().unwrap();
             assert_eq!(read_counter(&picture), Some(number));
         }
     }
@@ -333,12 +343,10 @@ mod tests {
         let mut key_frames = Vec::new();
         for number in 0..20 {
             let wanted = number == 10;
-            let encoded = encoder.encode(&source.paint(number), TICKS, wanted);
-            if let Some(encoded) = encoded.unwrap() {
-                if encoded.key_frame {
-                    assert_eq!(vp8::size(&encoded.data), Some((320, 180)));
-                    key_frames.push(number);
-                }
+            let frame = encoder.encode(&source.paint(number), TICKS, wanted);
+            if let Some(frame) = frame.unwrap().filter(|frame| frame.key_frame) {
+                assert_eq!(vp8::size(&frame.data), Some((320, 180)));
+                key_frames.push(number);
             }
         }
         assert_eq!(key_frames, [0, 10]);

@@ -1,8 +1,10 @@
-//! Real meetings on a real livekit-server: our peers with each other.
+//! Real meetings on a real livekit-server: our peers with each other, and with a browser.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
+mod browser;
 mod encryption;
 mod faults;
+mod loss;
 mod media;
 mod place;

@@ -33,7 +33,8 @@ async fn two_peers_see_each_others_pictures_and_hear_each_other() {
         assert_eq!(length, 960);
         loudest = samples.iter().copied().fold(loudest, f32::max);
     }
-    assert!((0.4..0.6).contains(&loudest), "{loudest}");
+    // Half of full scale, and what the codec adds where the tone begins for it.
+    assert!((0.4..0.7).contains(&loudest), "{loudest}");
     noor.sees("who speaks", |person| person.speaking && person.level > 0.0)
         .await;
     camille.session.leave().await;
