@@ -1,5 +1,6 @@
 //! The narrow view of a peer connection that a session needs, so that another library can take its place.
 
+mod codecs;
 mod interceptors;
 #[cfg(feature = "testing")]
 mod lossy;

@@ -16,17 +16,12 @@ use bytes::BytesMut;
 use rtc::data_channel::RTCDataChannelInit;
 use rtc::interceptor::{Registry, Slot};
 use rtc::peer_connection::configuration::interceptor_registry::{
-    configure_rtcp_reports, configure_simulcast_extension_headers, configure_twcc_receiver_only,
-};
-use rtc::peer_connection::configuration::media_engine::{
-    MIME_TYPE_OPUS, MIME_TYPE_RTX, MIME_TYPE_VP8, MediaEngine,
+    configure_rtcp_reports, configure_twcc_receiver_only,
 };
 use rtc::peer_connection::configuration::setting_engine::{SettingEngine, SettingEngineBuilder};
 use rtc::peer_connection::configuration::{RTCConfigurationBuilder, RTCOfferOptions};
 use rtc::peer_connection::sdp::RTCSessionDescription;
-use rtc::rtp_transceiver::rtp_sender::{
-    RTCPFeedback, RTCRtpCodec, RTCRtpCodecParameters, RTCRtpHeaderExtensionCapability, RtpCodecKind,
-};
+use rtc::rtp_transceiver::rtp_sender::{RTCRtpCodec, RtpCodecKind};
 use rtc::rtp_transceiver::{RTCRtpTransceiverDirection, RTCRtpTransceiverInit};
 use serde::Deserialize;
 use tokio::sync::mpsc;
@@ -39,9 +34,10 @@ use webrtc::peer_connection::{
     RTCIceConnectionState, RTCPeerConnectionIceEvent, RTCPeerConnectionState,
 };
 
+use super::codecs::{media_engine, opus, vp8};
 use super::interceptors::ForwardFeedback;
 use super::receive::{ReceiveCounts, Receiver, Sections};
-use super::send::{AUDIO_LEVEL, MID, SendCounts, Sender};
+use super::send::{SendCounts, Sender};
 use super::sockets::RoomyRuntime;
 use super::{
     Network, OutgoingAudio, OutgoingVideo, SharedSink, Transport, TransportError, TransportEvent,
@@ -392,72 +388,4 @@ fn settings(network: &Network) -> SettingEngine {
         .with_multicast_dns_mode(rtc::ice::mdns::MulticastDnsMode::Disabled)
         .with_prflx_acceptance_min_wait(Some(Duration::ZERO))
         .build()
-}
-
-fn media_engine() -> Result<MediaEngine, TransportError> {
-    let mut engine = MediaEngine::default();
-    let video = [
-        (vp8(), 96),
-        // The server repeats lost packets in a stream of its own (RFC 4588).
-        (
-            RTCRtpCodec {
-                mime_type: MIME_TYPE_RTX.to_owned(),
-                clock_rate: 90_000,
-                sdp_fmtp_line: "apt=96".to_owned(),
-                ..Default::default()
-            },
-            97,
-        ),
-    ];
-    for (rtp_codec, payload_type) in video {
-        let parameters = RTCRtpCodecParameters {
-            rtp_codec,
-            payload_type,
-        };
-        engine.register_codec(parameters, RtpCodecKind::Video)?;
-    }
-    let sound = RTCRtpCodecParameters {
-        rtp_codec: opus(),
-        payload_type: 111,
-    };
-    engine.register_codec(sound, RtpCodecKind::Audio)?;
-    // The stack registers `mid` for video alone; without the level there are no active speakers.
-    for uri in [AUDIO_LEVEL, MID] {
-        let extension = RTCRtpHeaderExtensionCapability {
-            uri: uri.to_owned(),
-        };
-        engine.register_header_extension(extension, RtpCodecKind::Audio, None)?;
-    }
-    configure_simulcast_extension_headers(&mut engine)?;
-    Ok(engine)
-}
-
-fn opus() -> RTCRtpCodec {
-    RTCRtpCodec {
-        mime_type: MIME_TYPE_OPUS.to_owned(),
-        clock_rate: 48_000,
-        channels: 2,
-        sdp_fmtp_line: "minptime=10;useinbandfec=1;usedtx=1".to_owned(),
-        rtcp_feedback: Vec::new(),
-    }
-}
-
-fn vp8() -> RTCRtpCodec {
-    let feedback = |typ: &str, parameter: &str| RTCPFeedback {
-        typ: typ.to_owned(),
-        parameter: parameter.to_owned(),
-    };
-    RTCRtpCodec {
-        mime_type: MIME_TYPE_VP8.to_owned(),
-        clock_rate: 90_000,
-        channels: 0,
-        sdp_fmtp_line: String::new(),
-        rtcp_feedback: vec![
-            feedback("goog-remb", ""),
-            feedback("ccm", "fir"),
-            feedback("nack", ""),
-            feedback("nack", "pli"),
-            feedback("transport-cc", ""),
-        ],
-    }
 }
