@@ -6,7 +6,7 @@
 
 #![allow(clippy::print_stdout)]
 
-use std::collections::HashMap;
+use std::collections::HashSet;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::{Duration, Instant};
@@ -92,7 +92,7 @@ async fn take_part(line: &Line, options: Options) -> Result<(), Failure> {
         published = Some((pictures, ToneSource::start(440.0, 0.3, microphone)?));
     }
     let shown: Arc<AtomicU64> = Arc::default();
-    let mut watching = HashMap::new();
+    let mut watching = HashSet::new();
     let mut second = tokio::time::interval(Duration::from_secs(1));
     let state = session.state();
     let mut ending = session.state();
@@ -102,10 +102,10 @@ async fn take_part(line: &Line, options: Options) -> Result<(), Failure> {
                 let room = session.room().borrow().clone();
                 for person in &room.participants {
                     for track in person.tracks.iter().filter(|t| t.kind == TrackKind::Video) {
-                        if !watching.contains_key(&track.sid) {
+                        if watching.insert(track.sid.clone()) {
                             let (width, height) = (line.width, line.width * 9 / 16);
                             session.view(&track.sid, View::Size { width, height }).await;
-                            watching.insert(track.sid.clone(), watch(&session, &track.sid, &shown)?);
+                            watch(&session, &track.sid, &shown)?;
                         }
                     }
                 }

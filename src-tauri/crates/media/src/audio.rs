@@ -2,9 +2,11 @@
 //! wait.
 
 mod jitter;
+mod listening;
 mod mixer;
 mod tone;
 
-pub use jitter::{JitterBuffer, Playout};
+pub use jitter::{JitterBuffer, JitterCounts, Playout};
+pub use listening::Listening;
 pub use mixer::Mixer;
 pub use tone::ToneSource;

@@ -7,7 +7,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
 use bytes::Bytes;
-use tokio::sync::broadcast::{self, error::RecvError};
+use tokio::sync::broadcast;
+use tokio::sync::broadcast::error::{RecvError, TryRecvError};
 
 use crate::encryption::{Injected, KeyRing, Kind, recognise};
 use crate::rtp::assembler::Frame;
@@ -136,6 +137,23 @@ impl AudioFeed {
         }
     }
 }
+
+impl AudioFeed {
+    /// The next packet if it is there; an error once the track is gone.
+    pub(crate) fn try_next(&mut self) -> Result<Option<AudioPacket>, TrackGone> {
+        loop {
+            match self.packets.try_recv() {
+                Ok(packet) => return Ok(Some(packet)),
+                Err(TryRecvError::Lagged(_)) => {}
+                Err(TryRecvError::Empty) => return Ok(None),
+                Err(TryRecvError::Closed) => return Err(TrackGone),
+            }
+        }
+    }
+}
+
+/// Nobody publishes it any more.
+pub(crate) struct TrackGone;
 
 struct Track {
     owner: Mutex<String>,

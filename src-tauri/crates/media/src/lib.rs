@@ -48,7 +48,7 @@ mod signal;
 mod transport;
 mod video;
 
-pub use audio::{JitterBuffer, Mixer, Playout, ToneSource};
+pub use audio::{JitterBuffer, JitterCounts, Listening, Mixer, Playout, ToneSource};
 pub use encryption::{KeyRing, Material, OpenError};
 pub use incoming::{AudioFeed, AudioPacket, TrackStatistics, VideoFeed, VideoFrame};
 pub use publication::{

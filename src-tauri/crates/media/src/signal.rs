@@ -2,6 +2,7 @@
 
 mod websocket;
 
+use std::collections::VecDeque;
 use std::sync::Arc;
 
 use livekit_protocol as proto;
@@ -19,6 +20,8 @@ const PROTOCOL_VERSION: u32 = 17;
 pub(crate) struct Signal {
     client: SignalClient,
     events: SignalEvents,
+    /// Came while a new websocket was made.
+    kept: VecDeque<SignalEvent>,
     tls: Option<Arc<rustls::ClientConfig>>,
 }
 
@@ -69,6 +72,7 @@ impl Signal {
             Self {
                 client,
                 events,
+                kept: VecDeque::new(),
                 tls,
             },
             join,
@@ -76,10 +80,17 @@ impl Signal {
     }
 
     /// A new websocket for the same session. Until [`Signal::resumed`] only negotiation passes, the rest waits.
-    pub async fn resume(&self) -> Result<proto::ReconnectResponse, SignalFailure> {
+    pub async fn resume(&mut self) -> Result<(), SignalFailure> {
         let reason = proto::ReconnectReason::RrSignalDisconnected;
         let connecting = self.client.restart(reason);
-        Ok(websocket::with_tls(self.tls.clone(), connecting).await?)
+        websocket::with_tls(self.tls.clone(), connecting).await?;
+        // The end of the websocket before is no news any more.
+        while let Ok(event) = self.events.try_recv() {
+            if matches!(event, SignalEvent::Message(_)) {
+                self.kept.push_back(event);
+            }
+        }
+        Ok(())
     }
 
     pub async fn resumed(&self) {
@@ -92,7 +103,10 @@ impl Signal {
 
     /// `None` never comes while the client lives; the session treats it as a lost connection.
     pub async fn next(&mut self) -> Option<SignalEvent> {
-        self.events.recv().await
+        match self.kept.pop_front() {
+            Some(event) => Some(event),
+            None => self.events.recv().await,
+        }
     }
 
     /// The newest token: the server refreshes it while we are in.

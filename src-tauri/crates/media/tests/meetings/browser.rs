@@ -1,4 +1,4 @@
-//! The other end is livekit-client, LiveKit's own client, in a real browser.
+//! The other end is livekit-client, `LiveKit`'s own client, in a real browser.
 
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
@@ -159,7 +159,7 @@ async fn pictures_arrive(camille: &Peer) {
     let beeps = async {
         loop {
             let packet = packets.next().await.unwrap();
-            let mut samples = [0.0; 5760];
+            let mut samples = vec![0.0; 5760];
             let length = decoder
                 .decode_float(&packet.data, &mut samples, false)
                 .unwrap();

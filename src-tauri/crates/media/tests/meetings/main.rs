@@ -1,6 +1,8 @@
 //! Real meetings on a real livekit-server: our peers with each other, and with a browser.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+// What was measured on the way.
+#![allow(clippy::print_stdout)]
 
 mod browser;
 mod encryption;

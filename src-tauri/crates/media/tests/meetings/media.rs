@@ -1,4 +1,4 @@
-use ::media::{Access, Event, JoinError, Session, TrackKind, VideoTrack, View};
+use ::media::{Access, Event, JoinError, Listening, Session, TrackKind, VideoTrack, View};
 
 use crate::place::{join, numbers, options, room, shared, soon};
 
@@ -26,7 +26,7 @@ async fn two_peers_see_each_others_pictures_and_hear_each_other() {
     let mut loudest = 0.0_f32;
     for _ in 0..25 {
         let packet = soon("sound", packets.next()).await.unwrap();
-        let mut samples = [0.0; 5760];
+        let mut samples = vec![0.0; 5760];
         let length = decoder
             .decode_float(&packet.data, &mut samples, false)
             .unwrap();
@@ -41,6 +41,38 @@ async fn two_peers_see_each_others_pictures_and_hear_each_other() {
     let mut people = noor.session.room();
     let gone = people.wait_for(|room| room.participants.is_empty());
     soon("the leave", gone).await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_tone_is_played_without_gaps_and_as_loud_as_is_wished() {
+    let place = shared().await;
+    let name = room();
+    let camille = join(place, &name, "camille").await;
+    let _tone = camille.sound().await;
+    let noor = join(place, &name, "noor").await;
+    let sound = noor.track(TrackKind::Audio).await;
+    let (listening, mut frames) = Listening::start().unwrap();
+    let feed = noor.session.audio(&sound.sid).unwrap();
+    listening.add(&sound.sid, feed, 0.5).unwrap();
+    let loud = |frame: &[f32]| frame.iter().copied().fold(0.0, f32::max);
+    let mut heard = Vec::new();
+    while heard.len() < 100 {
+        let frame = soon("sound", frames.recv()).await.unwrap();
+        assert_eq!(frame.len(), 960);
+        if !heard.is_empty() || loud(&frame) > 0.1 {
+            heard.push(loud(&frame));
+        }
+    }
+    // The tone has half of full scale, and half of it is wished.
+    let quiet = heard
+        .iter()
+        .filter(|peak| !(0.2..0.35).contains(*peak))
+        .count();
+    println!(
+        "sound: {quiet} of 100 frames off, {:?}",
+        listening.counts(&sound.sid)
+    );
+    assert!(quiet <= 10, "{heard:?}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -39,10 +39,8 @@ pub async fn own() -> Workplace {
 
 /// Fails with `what` when it takes too long.
 pub async fn soon<T>(what: &str, waiting: impl Future<Output = T>) -> T {
-    match tokio::time::timeout(DEADLINE, waiting).await {
-        Ok(value) => value,
-        Err(_) => panic!("too long: {what}"),
-    }
+    let waited = tokio::time::timeout(DEADLINE, waiting).await;
+    waited.unwrap_or_else(|_| panic!("too long: {what}"))
 }
 
 pub fn options(keys: Option<Arc<KeyRing>>) -> Options {
