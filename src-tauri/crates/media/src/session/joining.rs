@@ -13,13 +13,15 @@ use super::{Room, messages};
 use crate::signal::{Signal, SignalEvent, SignalFailure};
 use crate::transport::{RtcTransport, Transport, TransportError, TransportEvent};
 
-/// From the answer to flowing media.
-const MEDIA: Duration = Duration::from_secs(10);
+/// How long a first connection may look for a path; each further one gets as much more. On a lossy network a
+/// connection can miss the one message that chooses the path, and a new one is quicker than waiting.
+const PATH: Duration = Duration::from_secs(2);
 /// From a found path to the end of the DTLS handshake. The stack can lose a flight and then waits for ever: a new
 /// connection is quicker than any patience (measured: 5 of 14 joins at 20 % loss).
 const HANDSHAKE: Duration = Duration::from_millis(1500);
-/// Connections built one after the other before a join is given up.
-const ATTEMPTS: u32 = 4;
+/// Connections built one after the other before a join is given up: without a path, and without a handshake on it.
+const PATHLESS_ATTEMPTS: u32 = 3;
+const STUCK_ATTEMPTS: u32 = 5;
 /// Sections to receive in that are offered at once; the server asks for more when it needs them.
 const RECEIVERS: u32 = 3;
 const EVENTS: usize = 256;
@@ -61,26 +63,29 @@ pub(super) enum Attempt {
 }
 
 pub(super) async fn run(engine: &mut Engine) -> Result<Connection, JoinError> {
-    let mut attempt = 1;
+    let (mut pathless, mut stuck) = (0, 0);
     loop {
-        let error = match Box::pin(connect(engine)).await {
+        let error = match Box::pin(connect(engine, pathless)).await {
             Ok(connection) => return Ok(connection),
             Err(error) => error,
         };
-        tracing::info!(%error, attempt, "Joining failed");
-        attempt += 1;
-        if attempt > ATTEMPTS || !matches!(error, Attempt::Stuck) {
-            return Err(error.into());
+        tracing::info!(%error, pathless, stuck, "Joining failed");
+        match error {
+            Attempt::NoPath if pathless + 1 < PATHLESS_ATTEMPTS => pathless += 1,
+            Attempt::Stuck if stuck + 1 < STUCK_ATTEMPTS => stuck += 1,
+            error => return Err(error.into()),
         }
     }
 }
 
-/// One attempt, up to flowing media and with everything of ours on its way to be published.
-pub(super) async fn connect(engine: &mut Engine) -> Result<Connection, Attempt> {
+/// One attempt, up to flowing media and with everything of ours on its way to be published. `before` tells how many
+/// attempts found no path.
+pub(super) async fn connect(engine: &mut Engine, before: u32) -> Result<Connection, Attempt> {
     let end = engine.end.clone();
     let connecting = async {
         let mut connection = Box::pin(open(engine)).await?;
-        match wait_for_media(engine, &mut connection).await {
+        let patience = PATH * (before + 1);
+        match wait_for_media(engine, &mut connection, patience).await {
             Ok(()) => {
                 engine.settle(&mut connection).await;
                 Ok(connection)
@@ -119,8 +124,12 @@ async fn open(engine: &mut Engine) -> Result<Connection, Attempt> {
     Ok(Connection::new(signal, transport, events, sid))
 }
 
-async fn wait_for_media(engine: &mut Engine, connection: &mut Connection) -> Result<(), Attempt> {
-    let mut deadline = Instant::now() + MEDIA;
+async fn wait_for_media(
+    engine: &mut Engine,
+    connection: &mut Connection,
+    patience: Duration,
+) -> Result<(), Attempt> {
+    let mut deadline = Instant::now() + patience;
     let mut path_found = false;
     loop {
         let step = async {

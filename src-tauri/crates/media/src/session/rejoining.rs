@@ -20,7 +20,7 @@ pub(super) async fn run(engine: &mut Engine) -> Result<Connection, Ended> {
         if end.run_until_cancelled(sleep(pause)).await.is_none() {
             return Err(Ended::Left);
         }
-        let error = match Box::pin(connect(engine)).await {
+        let error = match Box::pin(connect(engine, attempt)).await {
             Ok(connection) => return Ok(connection),
             Err(error) => error,
         };
