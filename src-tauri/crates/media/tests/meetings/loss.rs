@@ -56,13 +56,13 @@ async fn joins_that_lose_every_fifth_packet_are_connected_within_seconds() {
     assert!(times[18] < Duration::from_secs(5), "{times:?}");
 }
 
+/// Without repairs some 18 of 360 packets would be missing each way, and each of them stops the picture.
 #[tokio::test(flavor = "multi_thread")]
-async fn pictures_go_on_both_ways_while_every_twentieth_packet_is_lost() {
+async fn lost_packets_are_repaired_both_ways_while_every_twentieth_is_lost() {
     let place = shared().await;
     let name = room();
-    let camille = try_to_join(place, &name, "camille", Line::losing(0.05))
-        .await
-        .unwrap();
+    let camille = try_to_join(place, &name, "camille", Line::losing(0.05)).await;
+    let camille = camille.unwrap();
     let (_camera, _pictures) = camille.show_small_pattern().await;
     let noor = join(place, &name, "noor").await;
     let (_camera, _pictures) = noor.show_small_pattern().await;
@@ -71,12 +71,14 @@ async fn pictures_go_on_both_ways_while_every_twentieth_packet_is_lost() {
         numbers(&mut watched, 1).await;
         let began = Instant::now();
         let seen = numbers(&mut watched, 150).await;
+        // How many are passed over depends on how busy the machine is: those that arrive together with a newer one.
         let shown = seen.len() * 100 / (1 + (seen.last().unwrap() - seen[0]) as usize);
         println!(
             "pictures in {way}: {shown} % in {} ms",
             began.elapsed().as_millis()
         );
-        assert!(shown >= 80, "{shown} % of the pictures {way}");
+        let gaps = peer.session.statistics().transport.gaps;
+        assert!(gaps <= 5, "{gaps} gaps {way}");
     }
     let statistics = camille.session.statistics().transport;
     println!("pictures in both: {statistics:?}");
