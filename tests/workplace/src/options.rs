@@ -14,6 +14,8 @@ pub struct Options {
     pub chat: bool,
     /// Start the media server of meetings. It is built from source the first time, which takes minutes.
     pub meetings: bool,
+    /// Let the media server take TCP, too. It then listens on all interfaces, so this is for network namespaces.
+    pub meetings_tcp: bool,
     /// How many people work here. The first 40 are written by hand, the others are made up from lists of names.
     pub people: usize,
     /// How many named rooms Camille is in. The first 12 have conversations; the others a name and one last message.
@@ -38,6 +40,7 @@ impl Default for Options {
             identity: true,
             chat: true,
             meetings: false,
+            meetings_tcp: false,
             people: 40,
             rooms: 12,
             long_room: 0,

@@ -10,6 +10,8 @@
 //!                    └─ Transport: ICE, DTLS, SRTP ──────┘
 //! source ─thread─▶ encoder ─seal─▶ queue ─▶ packets ─────▶ … ─▶ packets ─▶ assembler ─open─▶ feed ─thread─▶ decoder
 //!
+//! reports of the server ─▶ estimate of the way to it ─▶ share: sound first, then layer by layer ─▶ encoders
+//!
 //! joining ──▶ connected ⇄ resuming            (nobody sees that we were away)
 //!                 └──────────▶ rejoining ──▶ connected
 //!                                  └──────▶ ended ◀── left, removed, closed
@@ -42,6 +44,7 @@ mod audio;
 mod encryption;
 mod incoming;
 mod publication;
+mod rate;
 mod rtp;
 mod session;
 mod signal;
@@ -57,7 +60,7 @@ pub use publication::{
 };
 pub use session::{
     Access, Ended, Event, Events, JoinError, Options, Participant, PublishError, Quality,
-    RemoteTrack, Room, SendError, Session, State, Statistics, TrackKind, View,
+    RemoteTrack, Room, SendError, Session, State, Statistics, TrackKind, Tried, View,
 };
 #[cfg(feature = "testing")]
 pub use transport::Line;

@@ -8,6 +8,7 @@ use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
 
 use crate::encryption::{KeyRing, Kind, nonce};
+use crate::rate::LayerWish;
 use crate::transport::{OutgoingAudio, OutgoingVideo, Transport};
 
 /// Frames between the encoder and the network. A full queue means that the network does not keep up: frames are
@@ -135,11 +136,21 @@ impl VideoPublication {
         &self.outlet.track.layers
     }
 
-    /// Whether anybody watches this layer and it is not muted: otherwise it need not be encoded.
+    /// Whether anybody watches this layer, it fits through the network and is not muted: otherwise it need not be
+    /// encoded.
     pub fn wanted(&self, layer: usize) -> bool {
-        let watched = self.outlet.layers.get(layer);
-        !self.outlet.common.muted.load(Relaxed)
-            && watched.is_some_and(|layer| layer.watched.load(Relaxed))
+        self.bitrate(layer) > 0
+    }
+
+    /// The rate to encode this layer at now, in bits per second: at most that of the layer, 0 when it is not wanted.
+    pub fn bitrate(&self, layer: usize) -> u32 {
+        let outlet = &self.outlet;
+        match outlet.layers.get(layer) {
+            Some(layer) if layer.watched.load(Relaxed) && !outlet.common.muted.load(Relaxed) => {
+                layer.bitrate.load(Relaxed)
+            }
+            _ => 0,
+        }
     }
 
     /// True once after somebody asked for a key frame of this layer.
@@ -264,6 +275,8 @@ pub(crate) struct AudioOutlet {
 /// Dynacast and feedback for one layer.
 pub(crate) struct LayerState {
     pub watched: AtomicBool,
+    /// What it may send, in bits per second.
+    pub bitrate: AtomicU32,
     pub wants_key_frame: AtomicBool,
     nonces: Nonces,
 }
@@ -327,8 +340,9 @@ impl VideoOutlet {
         current: Current,
     ) -> (Arc<Self>, impl Future<Output = ()> + Send + 'static) {
         let (frames, queue) = mpsc::channel(VIDEO_QUEUE);
-        let layers = track.layers.iter().map(|_| LayerState {
+        let layers = track.layers.iter().map(|layer| LayerState {
             watched: AtomicBool::new(true),
+            bitrate: AtomicU32::new(layer.bitrate),
             wants_key_frame: AtomicBool::new(true),
             nonces: Nonces::new(),
         });
@@ -344,6 +358,29 @@ impl VideoOutlet {
             end.run_until_cancelled(pumping).await;
         };
         (outlet, pump)
+    }
+
+    /// What each layer may send from now on, in bits per second. One that begins to send needs a key frame.
+    pub fn set_bitrates(&self, bitrates: &[u32]) {
+        for (layer, bitrate) in self.layers.iter().zip(bitrates) {
+            let before = layer.bitrate.swap(*bitrate, Relaxed);
+            if before == 0 && *bitrate > 0 {
+                layer.wants_key_frame.store(true, Relaxed);
+            }
+        }
+    }
+
+    /// What the layers would send without limit, for sharing.
+    pub fn wishes(&self) -> Vec<LayerWish> {
+        let muted = self.common.muted.load(Relaxed);
+        let layers = self.track.layers.iter().zip(&self.layers);
+        layers
+            .map(|(layer, state)| LayerWish {
+                rate: layer.bitrate,
+                watched: !muted && state.watched.load(Relaxed),
+                running: state.bitrate.load(Relaxed) > 0,
+            })
+            .collect()
     }
 
     pub fn want_key_frames(&self) {

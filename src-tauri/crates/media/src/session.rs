@@ -12,6 +12,7 @@ mod policy;
 mod rejoining;
 mod resuming;
 mod room;
+mod tried;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -23,6 +24,7 @@ use tokio_util::sync::CancellationToken;
 pub use ended::Ended;
 pub use joining::JoinError;
 pub use room::{Participant, Quality, RemoteTrack, Room, TrackKind};
+pub use tried::Tried;
 
 use crate::encryption::KeyRing;
 use crate::incoming::{AudioFeed, Incoming, TrackStatistics, VideoFeed};

@@ -10,6 +10,7 @@ mod repeating;
 mod rtc;
 mod send;
 mod sockets;
+mod uplink;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -143,6 +144,9 @@ pub(crate) trait Transport: Send + Sync {
     async fn send_data(&self, reliable: bool, data: &[u8]) -> Result<(), TransportError>;
     /// Local and remote description, as the server wants to have them back after a resume.
     async fn descriptions(&self) -> (String, String);
+    /// Bits per second that the way to the server carries; `None` while nothing is known. `wanted` is what we would
+    /// send without limit.
+    fn rate(&self, wanted: f64) -> Option<f64>;
     fn statistics(&self) -> TransportStatistics;
     /// Ends all its tasks.
     async fn close(&self);
@@ -165,6 +169,8 @@ pub struct TransportStatistics {
     pub gaps: u64,
     pub plis_sent: u64,
     pub plis_received: u64,
+    /// What the way to the server carries as far as we know, in bits per second; 0 while nothing is known.
+    pub available_outgoing_bitrate: u64,
 }
 
 pub(crate) type SharedSink = Arc<dyn Sink>;

@@ -101,8 +101,8 @@ impl Service for LiveKit {
             "keys": { API_KEY: site.secret },
             "rtc": {
                 "udp_port": site.ports.meetings_media,
-                // It would listen on all interfaces, whatever `bind_addresses` says.
-                "tcp_port": 0,
+                // It listens on all interfaces, whatever `bind_addresses` says.
+                "tcp_port": if site.options.meetings_tcp { site.ports.meetings_media } else { 0 },
                 "use_external_ip": false,
                 "node_ip": "127.0.0.1",
                 "enable_loopback_candidate": true,

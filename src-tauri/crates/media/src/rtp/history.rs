@@ -41,6 +41,14 @@ impl<P: Clone> History<P> {
         });
     }
 
+    pub fn newest(&self) -> Option<&P> {
+        self.sent.back().map(|sent| &sent.packet)
+    }
+
+    pub fn all_newest_first(&self) -> impl Iterator<Item = &P> {
+        self.sent.iter().rev().map(|sent| &sent.packet)
+    }
+
     /// The packet to send again, unless it is gone, too old, or was repeated a moment ago.
     pub fn again(&mut self, sequence: u16, now: Instant) -> Option<P> {
         let newest = self.sent.back()?.sequence;

@@ -12,6 +12,9 @@ use crate::signal::SignalEvent;
 /// A path that says nothing for this long is looked for anew. Shorter silences heal by themselves.
 const PATIENCE: Duration = Duration::from_secs(2);
 
+/// How often our layers are fitted to what the network carries.
+const SHARING: Duration = Duration::from_millis(100);
+
 /// Why this state ends.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Why {
@@ -25,6 +28,8 @@ pub(super) enum Why {
 pub(super) async fn run(engine: &mut Engine, connection: &mut Connection) -> Why {
     let end = engine.end.clone();
     let mut silent_since = None;
+    let mut sharing = tokio::time::interval(SHARING);
+    sharing.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     loop {
         silent_since = match (connection.media, silent_since) {
             (true, _) => None,
@@ -40,6 +45,10 @@ pub(super) async fn run(engine: &mut Engine, connection: &mut Connection) -> Why
         let why = tokio::select! {
             () = end.cancelled() => Some(Why::Ended(Ended::Left)),
             () = too_silent => Some(Why::Broken),
+            _ = sharing.tick() => {
+                engine.share_uplink(connection);
+                None
+            }
             event = connection.signal.next() => match event {
                 Some(SignalEvent::Message(message)) => {
                     messages::message(engine, connection, *message).await

@@ -7,8 +7,8 @@ use livekit_protocol as proto;
 use proto::signal_request::Message as Request;
 use tokio::sync::mpsc;
 
-use super::View;
 use super::commands::{Outlet, Phase, Published};
+use super::{Tried, View};
 use crate::incoming::Incoming;
 use crate::publication::{AudioOutlet, Source, VideoOutlet};
 use crate::signal::{Signal, SignalEvent};
@@ -30,6 +30,8 @@ pub(super) struct Connection {
     pub sid: String,
     /// The transport says that media can flow.
     pub media: bool,
+    /// Ways for media that were offered so far.
+    pub tried: Tried,
     offers: Offers,
     early: Vec<String>,
     answered: bool,
@@ -89,6 +91,7 @@ impl Connection {
             events,
             sid,
             media: false,
+            tried: Tried::default(),
             offers: Offers {
                 last: 1,
                 open: true,
@@ -127,6 +130,7 @@ impl Connection {
         answer: proto::SessionDescription,
         incoming: &Incoming,
     ) -> Result<bool, TransportError> {
+        self.tried.described(&answer.sdp);
         incoming.set_sections(answer.mid_to_track_id);
         self.transport.answer(&answer.sdp).await?;
         self.answered = true;
@@ -140,6 +144,7 @@ impl Connection {
     }
 
     pub async fn candidate(&mut self, init: String) {
+        self.tried.offered(&init);
         if self.answered {
             // One that we cannot use is no reason to end: there are others.
             let _ = self.transport.add_candidate(&init).await;
@@ -148,7 +153,8 @@ impl Connection {
         }
     }
 
-    pub async fn send_candidate(&self, init: String) {
+    pub async fn send_candidate(&mut self, init: String) {
+        self.tried.own += 1;
         self.signal
             .send(Request::Trickle(proto::TrickleRequest {
                 candidate_init: init,

@@ -23,6 +23,7 @@ use super::{Access, Ended, Event, Options, Room, State, View};
 use super::{ended, rejoining, resuming};
 use crate::incoming::Incoming;
 use crate::publication::{AudioOutlet, VideoOutlet};
+use crate::rate;
 use crate::transport::Transport;
 
 /// What a session's handle and its task share.
@@ -184,6 +185,27 @@ impl Engine {
         self.published
             .iter_mut()
             .find(|published| published.outlet.common().cid == cid)
+    }
+
+    /// Fits our pictures to what the way to the server carries.
+    pub fn share_uplink(&self, connection: &Connection) {
+        let outlets = || self.published.iter().map(|published| &published.outlet);
+        let sounds = outlets().filter(|outlet| matches!(outlet, Outlet::Audio(_)));
+        let sounds = sounds.count();
+        let videos = || {
+            outlets().filter_map(|outlet| match outlet {
+                Outlet::Video(outlet) => Some(outlet),
+                Outlet::Audio(_) => None,
+            })
+        };
+        let wishes: Vec<_> = videos().map(|outlet| outlet.wishes()).collect();
+        let wanted = rate::wanted(sounds, &wishes);
+        let Some(rate) = connection.transport.rate(wanted) else {
+            return;
+        };
+        for (outlet, bitrates) in videos().zip(rate::share(rate, sounds, &wishes)) {
+            outlet.set_bitrates(&bitrates);
+        }
     }
 
     /// Leaves on a connection that media never flowed on. The next one need not wait for its end.

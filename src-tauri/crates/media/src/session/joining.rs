@@ -9,7 +9,7 @@ use tokio::time::{Instant, timeout_at};
 use super::connected::Why;
 use super::connection::{Connection, offer};
 use super::engine::Engine;
-use super::{Room, messages};
+use super::{Room, Tried, messages};
 use crate::signal::{Signal, SignalEvent, SignalFailure};
 use crate::transport::{RtcTransport, Transport, TransportError, TransportEvent};
 
@@ -38,8 +38,8 @@ pub enum JoinError {
     Status(u16),
     #[error("the server speaks otherwise than expected")]
     Protocol,
-    #[error("the server was reached, but no path for media over UDP was found")]
-    NoPath,
+    #[error("the server was reached, but no path for media was found: {0}")]
+    NoPath(Tried),
     #[error("a path for media was found, but nothing could be agreed on it")]
     NoHandshake,
     #[error("the session ended meanwhile")]
@@ -55,8 +55,8 @@ pub(super) enum Attempt {
     Transport(#[from] TransportError),
     #[error("the handshake did not end")]
     Stuck,
-    #[error("there is no path")]
-    NoPath,
+    #[error("there is no path: {0}")]
+    NoPath(Tried),
     #[error("asked to end")]
     Asked,
 }
@@ -71,18 +71,18 @@ pub(super) async fn run(engine: &mut Engine) -> Result<Connection, JoinError> {
         tracing::info!(%error, before, "Joining failed");
         before += 1;
         match error {
-            Attempt::NoPath | Attempt::Stuck if before < ATTEMPTS => {}
+            Attempt::NoPath(_) | Attempt::Stuck if before < ATTEMPTS => {}
             error => return Err(error.into()),
         }
     }
 }
 
 /// One attempt, up to flowing media and with everything of ours on its way to be published. `before` tells how many
-/// attempts were in vain.
+/// attempts were in vain: after the first one TCP is tried, too.
 pub(super) async fn connect(engine: &mut Engine, before: u32) -> Result<Connection, Attempt> {
     let end = engine.end.clone();
     let connecting = async {
-        let mut connection = Box::pin(open(engine)).await?;
+        let mut connection = Box::pin(open(engine, before > 0)).await?;
         let factor = before.min(ATTEMPTS - 1) + 1;
         match wait_for_media(engine, &mut connection, factor).await {
             Ok(()) => {
@@ -99,10 +99,11 @@ pub(super) async fn connect(engine: &mut Engine, before: u32) -> Result<Connecti
     connected.unwrap_or(Err(Attempt::Asked))
 }
 
-async fn open(engine: &mut Engine) -> Result<Connection, Attempt> {
+async fn open(engine: &mut Engine, over_tcp: bool) -> Result<Connection, Attempt> {
     let (sender, events) = mpsc::channel(EVENTS);
     let network = &engine.options.network;
-    let transport = Box::pin(RtcTransport::new(network, engine.incoming.clone(), sender)).await?;
+    let incoming = engine.incoming.clone();
+    let transport = Box::pin(RtcTransport::new(network, over_tcp, incoming, sender)).await?;
     let transport: Arc<dyn Transport> = Arc::new(transport);
     transport.add_receivers(RECEIVERS, RECEIVERS).await?;
     let first = offer(transport.offer(false).await?, 1);
@@ -139,7 +140,7 @@ async fn wait_for_media(
         };
         let why = match timeout_at(deadline, step).await {
             Err(_) if path_found => return Err(Attempt::Stuck),
-            Err(_) => return Err(Attempt::NoPath),
+            Err(_) => return Err(Attempt::NoPath(connection.tried)),
             Ok(Step::Event(Some(TransportEvent::Connected))) => {
                 connection.media = true;
                 return Ok(());
@@ -160,7 +161,7 @@ async fn wait_for_media(
         match why {
             None => {}
             Some(Why::Ended(_)) => return Err(SignalFailure::Refused.into()),
-            Some(Why::Broken | Why::Forgotten) => return Err(Attempt::NoPath),
+            Some(Why::Broken | Why::Forgotten) => return Err(Attempt::NoPath(connection.tried)),
         }
     }
 }
@@ -181,7 +182,7 @@ impl From<Attempt> for JoinError {
                 SignalFailure::Protocol => Self::Protocol,
             },
             Attempt::Transport(_) => Self::Protocol,
-            Attempt::NoPath => Self::NoPath,
+            Attempt::NoPath(tried) => Self::NoPath(tried),
             Attempt::Stuck => Self::NoHandshake,
             Attempt::Asked => Self::Ended,
         }

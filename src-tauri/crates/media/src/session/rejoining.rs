@@ -31,7 +31,7 @@ pub(super) async fn run(engine: &mut Engine) -> Result<Connection, Ended> {
                 After::GiveUp => return Err(Ended::Refused),
                 After::Again | After::Rejoin => {}
             },
-            Attempt::Transport(_) | Attempt::Stuck | Attempt::NoPath => {}
+            Attempt::Transport(_) | Attempt::Stuck | Attempt::NoPath(_) => {}
         }
     }
     Err(Ended::Unreachable)

@@ -1,20 +1,35 @@
-//! What the stack would keep to itself: requests for key frames and for lost packets reach our own code.
+//! What the stack would keep to itself: requests for key frames and for lost packets, and reports on what arrived, reach
+//! our own code.
 
 use std::collections::VecDeque;
+use std::sync::Arc;
 use std::time::Instant;
 
 use rtc::interceptor::{Attribute, Interceptor, Packet, StreamInfo, TaggedPacket};
 use rtc::rtcp::payload_feedbacks::full_intra_request::FullIntraRequest;
 use rtc::rtcp::payload_feedbacks::picture_loss_indication::PictureLossIndication;
+use rtc::rtcp::transport_feedbacks::transport_layer_cc::TransportLayerCc;
 use rtc::rtcp::transport_feedbacks::transport_layer_nack::TransportLayerNack;
 use rtc::sansio::Protocol;
 use rtc::shared::error::Error;
 
+use super::uplink::Uplink;
+
 /// Passes everything on, and marks feedback of receivers as meant for the application.
-#[derive(Default)]
 pub(super) struct ForwardFeedback {
+    uplink: Arc<Uplink>,
     read: VecDeque<TaggedPacket>,
     write: VecDeque<TaggedPacket>,
+}
+
+impl ForwardFeedback {
+    pub fn new(uplink: Arc<Uplink>) -> Self {
+        Self {
+            uplink,
+            read: VecDeque::new(),
+            write: VecDeque::new(),
+        }
+    }
 }
 
 impl Protocol<TaggedPacket, TaggedPacket, ()> for ForwardFeedback {
@@ -26,6 +41,11 @@ impl Protocol<TaggedPacket, TaggedPacket, ()> for ForwardFeedback {
 
     fn handle_read(&mut self, mut packet: TaggedPacket) -> Result<(), Error> {
         if let Packet::Rtcp(packets) = &packet.message.packet {
+            for report in packets {
+                if let Some(report) = report.as_any().downcast_ref::<TransportLayerCc>() {
+                    self.uplink.report(report, packet.now);
+                }
+            }
             let wanted: Vec<_> = packets
                 .iter()
                 .filter(|packet| {

@@ -7,7 +7,9 @@ use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll};
+use std::time::{Duration, Instant};
 
+use tokio::sync::mpsc;
 use webrtc::runtime::{AsyncUdpSocket, RecvMeta, Transmit};
 
 /// The line that packets of a session take. Clones are the same line.
@@ -21,6 +23,8 @@ struct State {
     /// Of a million packets.
     lost: AtomicU32,
     cut: AtomicBool,
+    /// Bits per second that leave; 0 is without limit.
+    limit: AtomicU32,
     loses_first_handshakes: AtomicBool,
 }
 
@@ -47,6 +51,11 @@ impl Line {
         self.state.lost.store(share, Relaxed);
     }
 
+    /// Lets no more than this leave, in bits per second; 0 is without limit. What is beyond it waits as in a router.
+    pub fn limit(&self, limit: u32) {
+        self.state.limit.store(limit, Relaxed);
+    }
+
     /// Nothing passes while it is cut.
     pub fn cut(&self, cut: bool) {
         self.state.cut.store(cut, Relaxed);
@@ -54,6 +63,7 @@ impl Line {
 
     pub(super) fn wrap(&self, socket: Arc<dyn AsyncUdpSocket>) -> Arc<dyn AsyncUdpSocket> {
         Arc::new(LineSocket {
+            queue: Queue::start(socket.clone()),
             socket,
             line: self.clone(),
             lost_handshakes: Mutex::default(),
@@ -66,10 +76,51 @@ impl Line {
     }
 }
 
+/// The queue in front of a narrow line. Its task ends with it.
+#[derive(Debug)]
+struct Queue {
+    free: Mutex<Instant>,
+    waiting: mpsc::Sender<(Instant, SocketAddr, Vec<u8>)>,
+}
+
+impl Queue {
+    const LONGEST: Duration = Duration::from_millis(400);
+
+    fn start(socket: Arc<dyn AsyncUdpSocket>) -> Self {
+        let (waiting, mut packets) = mpsc::channel::<(Instant, _, Vec<u8>)>(4096);
+        tokio::spawn(async move {
+            while let Some((at, to, packet)) = packets.recv().await {
+                tokio::time::sleep_until(at.into()).await;
+                let _ = socket.send_to(&packet, to).await;
+            }
+        });
+        Self {
+            free: Mutex::new(Instant::now()),
+            waiting,
+        }
+    }
+
+    fn pass(&self, transmit: &Transmit<'_>, limit: u32) {
+        let now = Instant::now();
+        let mut free = self.free.lock().unwrap_or_else(PoisonError::into_inner);
+        let begins = (*free).max(now);
+        if begins - now > Self::LONGEST {
+            return;
+        }
+        #[expect(clippy::cast_precision_loss)]
+        let bits = transmit.contents.len() as f64 * 8.0;
+        *free = begins + Duration::from_secs_f64(bits / f64::from(limit));
+        let packet = transmit.contents.to_vec();
+        // A full queue drops, as a router's does.
+        let _ = self.waiting.try_send((*free, transmit.destination, packet));
+    }
+}
+
 #[derive(Debug)]
 struct LineSocket {
     socket: Arc<dyn AsyncUdpSocket>,
     line: Line,
+    queue: Queue,
     /// Handshake packets that were lost once.
     lost_handshakes: Mutex<HashSet<Vec<u8>>>,
 }
@@ -104,6 +155,11 @@ impl AsyncUdpSocket for LineSocket {
 
     fn poll_send(&self, cx: &mut Context<'_>, transmit: &Transmit<'_>) -> Poll<io::Result<usize>> {
         if self.loses(transmit.contents) {
+            return Poll::Ready(Ok(transmit.contents.len()));
+        }
+        let limit = self.line.state.limit.load(Relaxed);
+        if limit > 0 {
+            self.queue.pass(transmit, limit);
             return Poll::Ready(Ok(transmit.contents.len()));
         }
         self.socket.poll_send(cx, transmit)

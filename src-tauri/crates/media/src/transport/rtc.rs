@@ -37,8 +37,9 @@ use webrtc::peer_connection::{
 use super::codecs::{media_engine, opus, vp8};
 use super::interceptors::ForwardFeedback;
 use super::receive::{ReceiveCounts, Receiver, Sections};
-use super::send::{SendCounts, Sender};
+use super::send::{SendCounts, Sender, Shared};
 use super::sockets::RoomyRuntime;
+use super::uplink::Uplink;
 use super::{
     Network, OutgoingAudio, OutgoingVideo, SharedSink, Transport, TransportError, TransportEvent,
     TransportStatistics,
@@ -61,6 +62,7 @@ pub(crate) struct RtcTransport {
     lossy: Arc<dyn DataChannel>,
     sent: Arc<SendCounts>,
     received: Arc<ReceiveCounts>,
+    uplink: Arc<Uplink>,
     tasks: Tasks,
 }
 
@@ -81,15 +83,19 @@ impl Tasks {
 }
 
 impl RtcTransport {
+    /// `over_tcp`: also try TCP (RFC 6544). It is for networks that block UDP; where both work it might win by chance,
+    /// and losses cost it much more.
     pub async fn new(
         network: &Network,
+        over_tcp: bool,
         sink: SharedSink,
         events: mpsc::Sender<TransportEvent>,
     ) -> Result<Self, TransportError> {
+        let uplink = Arc::new(Uplink::new());
         let mut media = media_engine()?;
         let registry = configure_twcc_receiver_only(Registry::new(), &mut media)?;
         let registry = configure_rtcp_reports(registry)
-            .with(Slot::from(LAST_SLOT), ForwardFeedback::default());
+            .with(Slot::from(LAST_SLOT), ForwardFeedback::new(uplink.clone()));
         let sections = Sections::default();
         let received = Arc::new(ReceiveCounts::default());
         let tasks = Tasks::default();
@@ -111,6 +117,11 @@ impl RtcTransport {
                 line: network.line.clone(),
             }))
             .with_udp_addrs(network.bind.clone())
+            .with_tcp_addrs(if over_tcp {
+                network.bind.clone()
+            } else {
+                Vec::new()
+            })
             .build();
         let connection: Arc<dyn PeerConnection> = Arc::new(Box::pin(building).await?);
         let lossy = channel(&connection, LOSSY, false).await?;
@@ -127,6 +138,7 @@ impl RtcTransport {
             lossy,
             sent: Arc::default(),
             received,
+            uplink,
             tasks,
         })
     }
@@ -138,8 +150,11 @@ impl RtcTransport {
         codec: RTCRtpCodec,
         rids: &[&'static str],
     ) -> Result<(), TransportError> {
-        let counts = self.sent.clone();
-        let sender = Sender::add(&self.connection, cid, kind, codec, rids, counts).await?;
+        let shared = Shared {
+            counts: self.sent.clone(),
+            uplink: self.uplink.clone(),
+        };
+        let sender = Sender::add(&self.connection, cid, kind, codec, rids, shared).await?;
         let sender = Arc::new(sender);
         self.tasks
             .spawn(sender.clone().answer_feedback(self.events.clone()));
@@ -252,6 +267,10 @@ impl Transport for RtcTransport {
         )
     }
 
+    fn rate(&self, wanted: f64) -> Option<f64> {
+        self.uplink.rate(wanted)
+    }
+
     fn statistics(&self) -> TransportStatistics {
         TransportStatistics {
             packets_sent: self.sent.packets.load(Relaxed),
@@ -263,6 +282,7 @@ impl Transport for RtcTransport {
             gaps: self.received.gaps.load(Relaxed),
             plis_sent: self.received.plis.load(Relaxed),
             plis_received: self.sent.plis.load(Relaxed),
+            available_outgoing_bitrate: self.uplink.known_rate(),
         }
     }
 
@@ -304,6 +324,10 @@ impl PeerConnectionEventHandler for Handler {
         let Ok(init) = event.candidate.to_json() else {
             return;
         };
+        // Nobody listens there: see `DeafListener`.
+        if init.candidate.contains("tcptype passive") {
+            return;
+        }
         let json = serde_json::json!({
             "candidate": init.candidate,
             "sdpMid": init.sdp_mid.unwrap_or_else(|| "0".to_owned()),

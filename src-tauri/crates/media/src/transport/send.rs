@@ -21,13 +21,19 @@ use webrtc::media_stream::track_local::{TrackLocal, TrackLocalEvent};
 use webrtc::peer_connection::PeerConnection;
 use webrtc::rtp_transceiver::RtpTransceiver;
 
+use super::uplink::Uplink;
 use super::{OutgoingAudio, OutgoingVideo, TransportError, TransportEvent};
 use crate::rtp::history::History;
 use crate::rtp::vp8::Packetiser;
 
 pub(super) const MID: &str = "urn:ietf:params:rtp-hdrext:sdes:mid";
 pub(super) const RID: &str = "urn:ietf:params:rtp-hdrext:sdes:rtp-stream-id";
+const TRANSPORT_NUMBER: &str =
+    "http://www.ietf.org/id/draft-holmer-rmcat-transport-wide-cc-extensions-01";
 pub(super) const AUDIO_LEVEL: &str = "urn:ietf:params:rtp-hdrext:ssrc-audio-level";
+
+/// Packets of at least this size serve as probes.
+const LARGE: usize = 500;
 
 #[derive(Default)]
 pub(super) struct SendCounts {
@@ -35,6 +41,13 @@ pub(super) struct SendCounts {
     pub repeated: AtomicU64,
     pub nacks: AtomicU64,
     pub plis: AtomicU64,
+}
+
+/// What all tracks of a connection have in common.
+#[derive(Clone)]
+pub(super) struct Shared {
+    pub counts: Arc<SendCounts>,
+    pub uplink: Arc<Uplink>,
 }
 
 /// One published track.
@@ -45,7 +58,7 @@ pub(super) struct Sender {
     streams: Mutex<Vec<Stream>>,
     /// Known once the description was answered; nothing is sent before.
     negotiated: Mutex<Option<Negotiated>>,
-    counts: Arc<SendCounts>,
+    shared: Shared,
 }
 
 /// One simulcast layer, or the sound.
@@ -65,6 +78,7 @@ struct Negotiated {
     mid_extension: u8,
     rid_extension: u8,
     level_extension: u8,
+    number_extension: u8,
 }
 
 impl Sender {
@@ -75,7 +89,7 @@ impl Sender {
         kind: RtpCodecKind,
         codec: RTCRtpCodec,
         rids: &[&'static str],
-        counts: Arc<SendCounts>,
+        shared: Shared,
     ) -> Result<Self, TransportError> {
         let streams: Vec<_> = rids.iter().map(|rid| Stream::new(rid)).collect();
         let encodings: Vec<_> = streams
@@ -114,7 +128,7 @@ impl Sender {
             track,
             streams: Mutex::new(streams),
             negotiated: Mutex::new(None),
-            counts,
+            shared,
         })
     }
 
@@ -140,6 +154,7 @@ impl Sender {
             mid_extension: extension(MID),
             rid_extension: extension(RID),
             level_extension: extension(AUDIO_LEVEL),
+            number_extension: extension(TRANSPORT_NUMBER),
         };
         *lock(&self.negotiated) = Some(negotiated);
         Ok(())
@@ -149,15 +164,20 @@ impl Sender {
         let Some(negotiated) = lock(&self.negotiated).clone() else {
             return Ok(());
         };
-        let packets = {
+        let (packets, again) = {
             let mut streams = lock(&self.streams);
             let stream = streams
                 .get_mut(frame.layer)
                 .ok_or(TransportError::NoTrack)?;
-            stream.pack(&negotiated, &frame)
+            let packets = stream.pack(&negotiated, &frame);
+            (packets, self.probe(stream))
         };
         for packet in packets {
-            self.write(packet).await?;
+            self.shared.counts.packets.fetch_add(1, Relaxed);
+            self.write(packet, &negotiated, false).await?;
+        }
+        for packet in again {
+            self.write(packet, &negotiated, true).await?;
         }
         Ok(())
     }
@@ -181,7 +201,30 @@ impl Sender {
                 payload: packet.data,
             }
         };
-        self.write(packet).await
+        self.shared.counts.packets.fetch_add(1, Relaxed);
+        self.write(packet, &negotiated, false).await
+    }
+
+    /// Packets to send a second time, to find out what the way to the server carries: receivers drop what they have.
+    fn probe(&self, stream: &Stream) -> Vec<rtc::rtp::Packet> {
+        // Small packets would take many to fill anything.
+        let large = stream
+            .history
+            .newest()
+            .is_some_and(|p| p.payload.len() >= LARGE);
+        let Some(bytes) = large.then(|| self.shared.uplink.probe()).flatten() else {
+            return Vec::new();
+        };
+        let mut left = bytes;
+        let newest = stream.history.all_newest_first();
+        newest
+            .take_while(|packet| {
+                let fits = left > 0;
+                left = left.saturating_sub(packet.payload.len());
+                fits
+            })
+            .cloned()
+            .collect()
     }
 
     /// Answers the receivers' feedback until the track ends.
@@ -204,7 +247,7 @@ impl Sender {
                     .and_then(|fir| fir.fir.first())
                     .map(|entry| entry.ssrc);
                 if let Some(ssrc) = pli.or(fir) {
-                    self.counts.plis.fetch_add(1, Relaxed);
+                    self.shared.counts.plis.fetch_add(1, Relaxed);
                     self.tell(ssrc, &events).await;
                 }
             }
@@ -217,7 +260,11 @@ impl Sender {
             .iter()
             .flat_map(rtc::rtcp::transport_feedbacks::transport_layer_nack::NackPair::packet_list)
             .collect();
-        self.counts.nacks.fetch_add(wanted.len() as u64, Relaxed);
+        let Some(negotiated) = lock(&self.negotiated).clone() else {
+            return;
+        };
+        let counts = &self.shared.counts;
+        counts.nacks.fetch_add(wanted.len() as u64, Relaxed);
         let packets: Vec<_> = {
             let now = Instant::now();
             let mut streams = lock(&self.streams);
@@ -229,8 +276,8 @@ impl Sender {
                 .collect()
         };
         for packet in packets {
-            self.counts.repeated.fetch_add(1, Relaxed);
-            if self.track.write_rtp(packet).await.is_err() {
+            counts.repeated.fetch_add(1, Relaxed);
+            if self.write(packet, &negotiated, false).await.is_err() {
                 return;
             }
         }
@@ -247,8 +294,20 @@ impl Sender {
         }
     }
 
-    async fn write(&self, packet: rtc::rtp::Packet) -> Result<(), TransportError> {
-        self.counts.packets.fetch_add(1, Relaxed);
+    async fn write(
+        &self,
+        mut packet: rtc::rtp::Packet,
+        negotiated: &Negotiated,
+        probe: bool,
+    ) -> Result<(), TransportError> {
+        if negotiated.number_extension != 0 {
+            let number = self.shared.uplink.sent(packet.payload.len(), probe);
+            extend(
+                &mut packet.header,
+                negotiated.number_extension,
+                Bytes::copy_from_slice(&number.to_be_bytes()),
+            );
+        }
         Ok(self.track.write_rtp(packet).await?)
     }
 }

@@ -49,7 +49,7 @@ impl Runtime for RoomyRuntime {
     }
 
     fn wrap_tcp_listener(&self, listener: TcpListener) -> io::Result<Arc<dyn AsyncTcpListener>> {
-        TokioRuntime.wrap_tcp_listener(listener)
+        Ok(Arc::new(DeafListener(listener.local_addr()?)))
     }
 
     fn connect_tcp(&self, remote: SocketAddr) -> Boxed<'_, io::Result<Arc<dyn AsyncTcpStream>>> {
@@ -85,11 +85,34 @@ impl Runtime for RoomyRuntime {
     }
 }
 
+/// Stands for an address that TCP connections may leave from. The stack wants to listen there; nobody is to connect
+/// to us, so the port is free again.
+#[derive(Debug)]
+struct DeafListener(SocketAddr);
+
+impl AsyncTcpListener for DeafListener {
+    fn accept(&self) -> Boxed<'_, io::Result<(Arc<dyn AsyncTcpStream>, SocketAddr)>> {
+        Box::pin(std::future::pending())
+    }
+
+    fn local_addr(&self) -> io::Result<SocketAddr> {
+        Ok(self.0)
+    }
+}
+
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used)]
 
     use super::*;
+
+    #[test]
+    fn nobody_can_connect_to_us() {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let ours = RoomyRuntime::default().wrap_tcp_listener(listener).unwrap();
+        let address = ours.local_addr().unwrap();
+        assert!(std::net::TcpStream::connect(address).is_err());
+    }
 
     #[tokio::test]
     async fn the_receive_buffer_is_larger_than_the_systems_own() {

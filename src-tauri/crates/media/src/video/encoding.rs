@@ -81,16 +81,18 @@ fn encode_layers(
         while picture.width() >= 2 * layer.width.max(1) {
             picture = picture.halved();
         }
-        if !publication.wanted(at) {
+        let bitrate = publication.bitrate(at);
+        if bitrate == 0 {
             *encoder = None;
             continue;
         }
         if encoder.is_none() {
-            *encoder = Encoder::new(layer.width, layer.height, layer.bitrate)
+            *encoder = Encoder::new(layer.width, layer.height, bitrate)
                 .inspect_err(|error| tracing::error!(%error, "A layer has no encoder"))
                 .ok();
         }
         let Some(running) = encoder else { continue };
+        running.set_bitrate(bitrate);
         let key_frame = publication.take_key_frame_wish(at);
         match running.encode(&picture, ticks, key_frame) {
             Ok(Some(encoded)) => publication.send(EncodedFrame {

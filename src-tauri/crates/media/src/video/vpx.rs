@@ -120,7 +120,11 @@ impl Encoder {
 
     /// In bits per second; from the next picture on.
     pub fn set_bitrate(&mut self, bitrate: u32) {
-        self.configuration.rc_target_bitrate = (bitrate / 1000).max(1);
+        let target = (bitrate / 1000).max(1);
+        if target == self.configuration.rc_target_bitrate {
+            return;
+        }
+        self.configuration.rc_target_bitrate = target;
         // SAFETY: see the head of this file. A refused value leaves the old one.
         unsafe {
             vpx_codec_enc_config_set(&raw mut *self.context, &raw const self.configuration);

@@ -76,7 +76,7 @@ impl Browser {
     /// Looks until the page shows what is wanted.
     async fn sees(&mut self, what: &str, wanted: impl Fn(&Value) -> bool) -> Value {
         let mut last = Value::Null;
-        for _ in 0..100 {
+        for _ in 0..600 {
             last = self.call("look", Value::Null).await;
             if wanted(&last) {
                 return last;

@@ -4,9 +4,11 @@
 // What was measured on the way.
 #![allow(clippy::print_stdout)]
 
+mod blocked;
 mod browser;
 mod encryption;
 mod faults;
 mod loss;
 mod media;
+mod narrow;
 mod place;

@@ -13,7 +13,7 @@ use tokio::sync::OnceCell;
 use workplace::Workplace;
 
 /// Longest wait for anything in a test; what it waits for usually comes within a second, on a busy machine later.
-const DEADLINE: Duration = Duration::from_secs(60);
+const DEADLINE: Duration = Duration::from_mins(1);
 
 static SHARED: OnceCell<Workplace> = OnceCell::const_new();
 
@@ -23,6 +23,11 @@ pub async fn shared() -> &'static Workplace {
 }
 
 pub async fn own() -> Workplace {
+    with(workplace::Options::default()).await
+}
+
+/// A server of one's own, with some of the options.
+pub async fn with(options: workplace::Options) -> Workplace {
     let _ = tracing_subscriber::fmt()
         .with_env_filter("warn,media=info,workplace=info")
         .with_test_writer()
@@ -31,7 +36,7 @@ pub async fn own() -> Workplace {
         identity: false,
         chat: false,
         meetings: true,
-        ..workplace::Options::default()
+        ..options
     })
     .await
     .unwrap()
