@@ -81,6 +81,7 @@ pub fn run(link: Option<String>) -> ExitCode {
         policy,
         Arc::clone(&preferences),
         Box::new(open_in_browser),
+        startup.over(),
     );
     let office = match office {
         Ok(office) => office,
@@ -157,8 +158,8 @@ fn build(
             commands.mount_events(app);
             let handle = app.handle();
             window::open(handle)?;
-            tray::start(handle);
             notifications::start(handle);
+            start_tray(handle.clone());
             tell_the_window(handle);
             let following = handle.clone();
             app.deep_link().on_open_url(move |event| {
@@ -172,6 +173,16 @@ fn build(
             Ok(())
         })
         .build(tauri::generate_context!())
+}
+
+/// The tray's icon comes when the window is there: making it holds up the thread that draws.
+fn start_tray(app: AppHandle) {
+    let mut over = app.state::<startup::Startup>().over();
+    tauri::async_runtime::spawn(async move {
+        let _ = over.wait_for(|over| *over).await;
+        let handle = app.clone();
+        let _ = app.run_on_main_thread(move || tray::start(&handle));
+    });
 }
 
 /// Goes where a `cordee:` link points.

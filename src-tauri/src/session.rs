@@ -49,6 +49,8 @@ pub struct Office {
     clients: Clients,
     reachability: Reachability,
     open_browser: Box<OpenBrowser>,
+    /// True from when the machine has time for more than the window.
+    begin: watch::Receiver<bool>,
     vault: tokio::sync::Mutex<Option<Vault>>,
     session: watch::Sender<Session>,
     desk: watch::Sender<Option<Arc<Desk>>>,
@@ -68,6 +70,7 @@ impl Office {
         policy: Result<Policy, Problem>,
         preferences: Arc<Preferences>,
         open_browser: Box<OpenBrowser>,
+        begin: watch::Receiver<bool>,
     ) -> Result<Arc<Self>, Problem> {
         let (policy, refused) = match policy {
             Ok(policy) => (policy, None),
@@ -84,6 +87,7 @@ impl Office {
             clients,
             reachability,
             open_browser,
+            begin,
             vault: tokio::sync::Mutex::new(None),
             session: watch::Sender::new(Session::Starting),
             desk: watch::Sender::new(None),
@@ -188,7 +192,8 @@ impl Office {
         let identity = remembered.map(|remembered| {
             remembered.resume(self.clients.clone(), vault, Arc::new(SystemClock))
         });
-        let following = Following::start(&address, self.clients.clone(), self.shelf());
+        let (clients, begin) = (self.clients.clone(), self.begin.clone());
+        let following = Following::start_when(begin, &address, clients, self.shelf());
         Ok(Some(Desk::new(address, following, identity, chat)))
     }
 
@@ -229,7 +234,10 @@ impl Office {
             }
         };
         let desk = Arc::new(desk);
-        let me = Me::of(&desk).await;
+        let me = match desk.chat().own_profile().await {
+            Ok(profile) => Me::of(&desk, profile),
+            Err(error) => return office.leave_signed_out(None, Some(error.problem())),
+        };
         office.session.send_replace(Session::SignedIn {
             me,
             organisation: desk.organisation(),
@@ -241,6 +249,7 @@ impl Office {
             reachability: office.reachability.clone(),
             preferences: Arc::clone(&office.preferences),
             vault,
+            begin: office.begin.clone(),
         });
     }
 
@@ -261,18 +270,18 @@ impl Office {
         if let Some(problem) = self.refused.clone() {
             return Err(problem);
         }
-        let shelf = self.shelf();
+        let copies = self.shelf();
         match organisation::discover(address, &self.clients).await {
             Ok(found) => {
                 let current = Current::found(address, &found);
                 Ok((
-                    Following::start_with(address, &found, self.clients.clone(), shelf),
+                    Following::start_with(address, &found, self.clients.clone(), copies),
                     current,
                 ))
             }
             Err(error) => {
                 let problem = error.problem();
-                let following = Following::start(address, self.clients.clone(), shelf);
+                let following = Following::start(address, self.clients.clone(), copies);
                 let kept = following.current().borrow().clone();
                 match kept {
                     Some(kept) => Ok((
@@ -328,6 +337,7 @@ impl Office {
             http: self.clients.matrix(),
             media_base: media::BASE.to_owned(),
             device_name: format!("Cordée ({})", system_name()),
+            begin: self.begin.clone(),
         }
     }
 }
@@ -365,7 +375,14 @@ mod tests {
             .map_err(|error| unreadable(&error));
         let folders = Folders::of(at("c"), at("d"), at("l")).unwrap();
         let preferences = Arc::new(Preferences::open(&folders.settings(), BTreeMap::new()));
-        let office = Office::new(folders, broken, preferences, Box::new(|_| false)).unwrap();
+        let office = Office::new(
+            folders,
+            broken,
+            preferences,
+            Box::new(|_| false),
+            watch::Sender::new(true).subscribe(),
+        )
+        .unwrap();
         Office::restore(&office).await;
         let Session::SignedOut { problem, .. } = office.session() else {
             panic!("a broken policy signs nobody in");

@@ -10,6 +10,7 @@ use tauri::{
 };
 
 use crate::{
+    session::Office,
     settings::{self, Preferences, Settings},
     window, words,
 };
@@ -23,6 +24,12 @@ const QUIET: Duration = Duration::from_hours(1);
 pub fn start(app: &AppHandle) {
     if let Err(error) = build(app) {
         tracing::warn!(%error, "no tray");
+        return;
+    }
+    let office = app.state::<Arc<Office>>();
+    if let Ok(chat) = office.chat() {
+        let status = chat.status().borrow().clone();
+        set_unread(app, status.unread, status.mentions);
     }
 }
 

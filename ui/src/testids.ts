@@ -72,6 +72,11 @@ export const testids = {
   recoveryInput: "recovery-input",
   recoverySubmit: "recovery-submit",
   recoveryDone: "recovery-done",
+  recoveryKept: "recovery-kept",
+  recoveryDialog: "recovery-dialog",
+  // the window
+  signOutDialog: "sign-out-dialog",
+  broken: "broken",
   // connection
   connection: "connection",
   serviceRow: "service-row",

@@ -10,7 +10,7 @@ use problem::{Problem, Retry};
 use tokio::sync::watch;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
-use super::{OrganisationSummary, Session, account};
+use super::{Me, OrganisationSummary, Session, account};
 use crate::settings::Preferences;
 
 /// Name of the homeserver among the watched services.
@@ -32,6 +32,8 @@ pub(super) struct Surroundings {
     pub reachability: Reachability,
     pub preferences: Arc<Preferences>,
     pub vault: Vault,
+    /// The services are asked from when this is true.
+    pub begin: watch::Receiver<bool>,
 }
 
 impl Desk {
@@ -103,13 +105,16 @@ impl Desk {
             reachability,
             preferences,
             vault,
+            begin,
         } = around;
         self.spawn(follow_document(
             self.following.current(),
             session.clone(),
             reachability.clone(),
             preferences,
+            begin.clone(),
         ));
+        self.spawn(refresh_me(Arc::clone(self), session.clone(), begin));
         self.spawn(keep_chat_session(
             self.chat.session(),
             vault,
@@ -129,11 +134,11 @@ async fn follow_document(
     session: watch::Sender<Session>,
     reachability: Reachability,
     preferences: Arc<Preferences>,
+    mut begin: watch::Receiver<bool>,
 ) {
     loop {
         let current = documents.borrow_and_update().clone();
         if let Some(current) = current {
-            reachability.set_services(current.watched(), current.portal_check());
             preferences.fix_by_document(&current.document.settings);
             let summary = current.organisation();
             session.send_if_modified(|session| match session {
@@ -143,11 +148,33 @@ async fn follow_document(
                 }
                 _ => false,
             });
+            let _ = begin.wait_for(|begin| *begin).await;
+            reachability.set_services(current.watched(), current.portal_check());
         }
         if documents.changed().await.is_err() {
             return;
         }
     }
+}
+
+/// The window begins with the name and picture of last time.
+async fn refresh_me(
+    desk: Arc<Desk>,
+    session: watch::Sender<Session>,
+    mut begin: watch::Receiver<bool>,
+) {
+    let _ = begin.wait_for(|begin| *begin).await;
+    let Ok(profile) = desk.chat.fresh_profile().await else {
+        return;
+    };
+    let fresh = Me::of(&desk, profile);
+    session.send_if_modified(|session| match session {
+        Session::SignedIn { me, .. } if *me != fresh => {
+            *me = fresh;
+            true
+        }
+        _ => false,
+    });
 }
 
 /// Tokens rotate: the newest go to the keyring before anybody can lose them.

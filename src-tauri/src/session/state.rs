@@ -21,8 +21,7 @@ pub struct Me {
 
 impl Me {
     /// From what the identity provider said, then from the chat profile.
-    pub(super) async fn of(desk: &Desk) -> Self {
-        let profile = desk.chat().own_profile().await;
+    pub(super) fn of(desk: &Desk, profile: chat::Person) -> Self {
         let claims = desk.identity().map(|identity| identity.claims().clone());
         let claim = |pick: fn(identity::Claims) -> Option<String>| claims.clone().and_then(pick);
         Self {

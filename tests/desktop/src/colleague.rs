@@ -41,6 +41,7 @@ impl Colleague {
             http: Clients::new(&trust)?.matrix(),
             media_base: "media://localhost".to_owned(),
             device_name: "Collègue".to_owned(),
+            begin: tokio::sync::watch::Sender::new(true).subscribe(),
         };
         let homeserver = workplace.homeserver().parse()?;
         let chat = Chat::sign_in_password(&homeserver, &person.uid, &person.password, setup)

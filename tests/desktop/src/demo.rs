@@ -117,6 +117,8 @@ async fn sign_in(
 
     window.see_within("frame", PATIENCE * 2).await?;
     window.see("today").await?;
+    // She was mentioned there: Today says so when it knows.
+    window.see_text("for-you", "Secrétariat central").await?;
     window
         .see_attribute("connection-badge", "data-overall", "connected")
         .await?;
@@ -134,7 +136,7 @@ async fn converse(
     let room = colleague.direct(person).await?;
     window.click("rail-chat").await?;
     window.see("room-row").await?;
-    let name = colleague.chat().own_profile().boxed().await.name;
+    let name = colleague.chat().own_profile().boxed().await?.name;
     window.open_room(&name).await?;
     window
         .see_attribute("room-encryption", "data-encrypted", "true")

@@ -26,6 +26,8 @@ pub const CONTROL: &str = "\u{E009}";
 const RELEASE: &str = "\u{E000}";
 /// Longest wait for the program to end by itself when its window is closed.
 const GOODBYE: Duration = Duration::from_secs(10);
+/// How long somebody waits for a conversation to open before clicking once more.
+const SECOND_CLICK: Duration = Duration::from_secs(3);
 
 /// A message as the window shows it.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
@@ -316,8 +318,19 @@ impl Window {
         if !there.await? {
             self.replace_text("room-search", name).await?;
         }
-        self.click(&row).await?;
-        self.see_text("room-name", name).await?;
+        // A room that gets a message between press and release moves away under the pointer: then one clicks again.
+        let what = format!("the conversation {name:?} is open");
+        let opened = until(&what, PATIENCE, || async {
+            self.click(&row).await?;
+            let open = || async {
+                let shown = self.texts("room-name").await?;
+                Ok(shown.iter().any(|shown| shown.contains(name)).then_some(()))
+            };
+            Ok(until("it opens", SECOND_CLICK, open).await.ok())
+        });
+        if let Err(why) = opened.await {
+            return Err(self.seen_instead(why).await);
+        }
         self.see("composer-input").await
     }
 

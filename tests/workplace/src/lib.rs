@@ -33,6 +33,7 @@
 pub mod browser;
 mod certificate;
 mod description;
+pub mod gateway;
 pub mod guard;
 pub mod options;
 pub mod people;

@@ -27,6 +27,12 @@ enum Action {
         #[arg(long)]
         json: Option<PathBuf>,
     },
+    /// A gateway to an inside of its own, in namespaces, until Ctrl C
+    Gateway {
+        /// People who may sign in to its AnyConnect server
+        #[arg(long, default_value_t = 2)]
+        colleagues: usize,
+    },
     /// Say whether it runs and where
     Status {
         #[arg(long)]
@@ -69,6 +75,10 @@ fn main() -> ExitCode {
         .with_target(false)
         .without_time()
         .init();
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    if workplace::gateway::parts::is_part(&arguments) {
+        return workplace::gateway::parts::main(&arguments);
+    }
     let result = match Line::parse().action {
         Action::Up(up) if up.detach => detach(&up),
         Action::Up(up) => hold(&up),
@@ -84,6 +94,7 @@ fn main() -> ExitCode {
             );
             Ok(())
         }),
+        Action::Gateway { colleagues } => gateway(colleagues),
         Action::Status { json } => place(json).and_then(|file| status(&file)),
     };
     match result {
@@ -93,6 +104,57 @@ fn main() -> ExitCode {
             ExitCode::FAILURE
         }
     }
+}
+
+fn gateway(colleagues: usize) -> anyhow::Result<()> {
+    use workplace::gateway::namespaces::{CLIENT, Net, Who};
+    let gateway = workplace::gateway::Gateway::up(&workplace::gateway::Options {
+        parts: std::env::current_exe()?,
+        relay: None,
+        programs: Vec::new(),
+        colleagues,
+        rekey: 3600,
+    })?;
+    let keys = workplace::gateway::wireguard::KeyPair::random();
+    let inside = gateway.add_peer(&keys)?;
+    let ports = gateway.line()?;
+    let profile = gateway.profile(&keys, &inside, &ports)?;
+    let enter = gateway
+        .net
+        .command(Net::Client, Who::User(CLIENT), "PROGRAM");
+    let words = enter.get_args().map(|word| word.to_string_lossy());
+    let words = words.map(|word| {
+        if word.contains([' ', '$']) {
+            format!("'{word}'").into()
+        } else {
+            word
+        }
+    });
+    println!("A profile for this gateway, where the client is: {profile}");
+    println!(
+        "AnyConnect: {}:{}",
+        workplace::gateway::NAME,
+        ports.anyconnect
+    );
+    for colleague in gateway
+        .anyconnect()
+        .iter()
+        .flat_map(|server| &server.colleagues)
+    {
+        println!(
+            "  {} with the password {} and the code {}",
+            colleague.name,
+            workplace::gateway::anyconnect::PASSWORD,
+            colleague.code()?
+        );
+    }
+    println!(
+        "A program in the client's place: nsenter {}",
+        words.collect::<Vec<_>>().join(" ")
+    );
+    println!("Ends with Ctrl C.");
+    tokio::runtime::Runtime::new()?.block_on(tokio::signal::ctrl_c())?;
+    Ok(())
 }
 
 fn place(json: Option<PathBuf>) -> anyhow::Result<PathBuf> {

@@ -160,6 +160,13 @@ pub fn alive(group: i32) -> Vec<i32> {
         .collect()
 }
 
+/// True for a process that is gone, or has ended and waits to be reaped.
+pub fn has_ended(pid: u32) -> bool {
+    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+    let rest = stat.rsplit_once(')').map_or("", |(_, rest)| rest);
+    matches!(rest.split_whitespace().next(), Some("Z" | "X") | None)
+}
+
 /// The last `count` lines of a file, reading no more than its last 64 kB.
 pub fn last_lines(path: &Path, count: usize) -> String {
     let read = || -> std::io::Result<String> {

@@ -45,7 +45,7 @@ enum Action {
     },
     /// Measure one area next to a peer
     Bench {
-        /// start, chat, …
+        /// start, chat, memory, tunnel
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         arguments: Vec<String>,
     },
@@ -68,6 +68,10 @@ fn main() -> ExitCode {
         Action::Test { fast } => suites::all(fast),
         Action::Check => check::all(),
         Action::Demo { headless, shots } => demo(headless, shots),
+        // The tunnel is measured without the program and without a window.
+        Action::Bench { arguments } if arguments.first().is_some_and(|area| area == "tunnel") => {
+            sibling("tunnel-bench", &arguments[1..])
+        }
         Action::Bench { arguments } => sibling("bench", &arguments),
         Action::Workplace { arguments } => sibling("workplace", &arguments),
     };

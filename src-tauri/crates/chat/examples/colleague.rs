@@ -43,6 +43,7 @@ async fn sign_in(
         http: Clients::new(&trust)?.matrix(),
         media_base: "media://localhost".to_owned(),
         device_name: "Colleague".to_owned(),
+        begin: tokio::sync::watch::Sender::new(true).subscribe(),
     };
     Ok(Chat::sign_in_password(&homeserver.parse()?, user, password, setup).await?)
 }

@@ -85,17 +85,14 @@ impl Chat {
         })
     }
 
-    /// The person at this screen, as the others see them.
-    pub fn own_profile(&self) -> BoxFuture<'static, Person> {
-        let shared = self.shared.clone();
-        let known = Person {
-            id: self.user_id(),
-            name: crate::text::names::person(None, &self.user_id()),
-            avatar: None,
-            function: None,
-        };
-        let work = run(Box::pin(async move { Ok(shared.own_profile().await) }));
-        Box::pin(async move { work.await.unwrap_or(known) })
+    /// The person at this screen, as the others saw them last time; asks the server only when nothing is kept.
+    pub fn own_profile(&self) -> Asked<Person> {
+        ask!(self, own_profile)
+    }
+
+    /// The same as the server has it now; as of last time when it does not answer.
+    pub fn fresh_profile(&self) -> Asked<Person> {
+        ask!(self, fresh_profile)
     }
 }
 

@@ -18,9 +18,8 @@ use crate::rooms::RoomList;
 use crate::session::{self, SavedSession, Setup};
 use crate::space::Space;
 use crate::store::{Found, Held};
-use crate::text::names;
 use crate::timeline::Timelines;
-use crate::view::{ChatStatus, Notice, Person, Recovery, Sync, Typing, now};
+use crate::view::{ChatStatus, Notice, Recovery, Sync, Typing, now};
 
 /// New messages waiting to be told; a reader that is slower loses the oldest.
 const NOTICES: usize = 64;
@@ -150,7 +149,7 @@ impl Chat {
         // The rooms of last time first: they are on the screen before the first request leaves.
         shared.rooms.fill(&shared).await?;
         shared.spawn(crate::rooms::follow(shared.clone()));
-        shared.spawn(crate::sync::keep(shared.clone()));
+        shared.spawn(crate::sync::keep(shared.clone(), setup.begin));
         shared.spawn(crate::sync::watch_sdk(shared.clone()));
         shared.spawn(crate::space::watch(shared.clone()));
         shared.spawn(crate::sync::watch_queue(shared.clone()));
@@ -216,32 +215,6 @@ impl Chat {
 }
 
 impl Shared {
-    /// The person at this screen, as the others see them.
-    pub(crate) async fn own_profile(&self) -> Person {
-        let account = self.client.account();
-        let profile =
-            tokio::time::timeout(Duration::from_secs(5), account.fetch_user_profile()).await;
-        let (name, avatar) = match profile {
-            Ok(Ok(profile)) => (
-                profile
-                    .get_static::<matrix_sdk::ruma::api::client::profile::DisplayName>()
-                    .ok()
-                    .flatten(),
-                profile
-                    .get_static::<matrix_sdk::ruma::api::client::profile::AvatarUrl>()
-                    .ok()
-                    .flatten(),
-            ),
-            _ => (None, account.get_cached_avatar_url().await.ok().flatten()),
-        };
-        Person {
-            id: self.own.to_string(),
-            name: names::person(name.as_deref(), self.own.as_str()),
-            avatar: avatar.map(|avatar| self.media.avatar(&avatar)),
-            function: None,
-        }
-    }
-
     /// Signs out: tells the server, then deletes the local copy whatever the server said.
     pub(crate) async fn sign_out(&self) -> SignedOut {
         let client = self.client.clone();

@@ -53,6 +53,7 @@ mod list;
 mod media;
 mod notices;
 mod people;
+mod profile;
 mod rooms;
 mod send;
 mod session;

@@ -134,7 +134,7 @@ impl Shared {
 }
 
 impl Shared {
-    fn person(
+    pub(crate) fn person(
         &self,
         id: &UserId,
         name: Option<&str>,

@@ -29,6 +29,8 @@ pub struct Setup {
     pub media_base: String,
     /// What other devices show for this one.
     pub device_name: String,
+    /// The exchange with the server begins when this turns true: until then the machine is busy with the window.
+    pub begin: tokio::sync::watch::Receiver<bool>,
 }
 
 /// What has to be kept to come back without a sign-in. It belongs into the keyring.

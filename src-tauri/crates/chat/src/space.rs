@@ -28,7 +28,7 @@ const AGAIN: u64 = RESERVE + (4 << 20);
 /// Below this many free bytes a write may have failed before the exchange was stopped.
 const SUSPECT: u64 = 4 << 20;
 /// How often the disk is looked at: another program can fill it at any time.
-const LOOK: Duration = Duration::from_secs(2);
+const LOOK: Duration = Duration::from_millis(500);
 
 /// What is known of the room on the disk that holds the store.
 pub(crate) struct Space {

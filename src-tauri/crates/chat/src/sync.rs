@@ -21,6 +21,7 @@ use matrix_sdk_ui::room_list_service::State as ListState;
 use matrix_sdk_ui::sync_service::State as SyncState;
 use network::Failure;
 use tokio::sync::broadcast::error::RecvError;
+use tokio::sync::watch;
 
 use crate::chat::Shared;
 use crate::error::ChatError;
@@ -35,7 +36,9 @@ const EXPIRED: Duration = Duration::from_millis(250);
 const QUEUE_SETTLES: Duration = Duration::from_millis(50);
 
 /// Keeps the sync running until chat ends or the server no longer knows this device.
-pub(crate) async fn keep(shared: Arc<Shared>) {
+pub(crate) async fn keep(shared: Arc<Shared>, mut begin: watch::Receiver<bool>) {
+    // Nobody who could still say so means now.
+    let _ = begin.wait_for(|begin| *begin).await;
     let mut failures = 0;
     loop {
         let failure = run(&shared, &mut failures).await;
@@ -327,6 +330,7 @@ mod tests {
     use std::time::Duration;
 
     use network::{Clients, Trust};
+    use tokio::sync::watch;
     use workplace::{Options, Workplace};
 
     use crate::{Chat, Setup, Store, Sync};
@@ -349,6 +353,7 @@ mod tests {
             http: Clients::new(&trust).unwrap().matrix(),
             media_base: "media://localhost".to_owned(),
             device_name: "Test".to_owned(),
+            begin: watch::Sender::new(true).subscribe(),
         };
         let person = &workplace.people()[0];
         let homeserver = workplace.homeserver().parse().unwrap();

@@ -62,12 +62,30 @@ impl Following {
     /// Shows the last good copy at once, when there is one, and asks for a newer.
     /// Must be called inside a tokio runtime.
     pub fn start(address: &Address, clients: Clients, shelf: Shelf) -> Self {
-        Self::paced(address, clients, shelf, discover::DEADLINE, None)
+        Self::paced(address, clients, shelf, discover::DEADLINE, None, None)
+    }
+
+    /// Like [`Self::start`], but asks only when `begin` turns true: the last good copy has to do until then.
+    pub fn start_when(
+        begin: watch::Receiver<bool>,
+        address: &Address,
+        clients: Clients,
+        shelf: Shelf,
+    ) -> Self {
+        let deadline = discover::DEADLINE;
+        Self::paced(address, clients, shelf, deadline, None, Some(begin))
     }
 
     /// Like [`Self::start`] with what [`crate::discover`] has just found, which is kept.
     pub fn start_with(address: &Address, found: &Found, clients: Clients, shelf: Shelf) -> Self {
-        Self::paced(address, clients, shelf, discover::DEADLINE, Some(found))
+        Self::paced(
+            address,
+            clients,
+            shelf,
+            discover::DEADLINE,
+            Some(found),
+            None,
+        )
     }
 
     fn paced(
@@ -76,6 +94,7 @@ impl Following {
         shelf: Shelf,
         deadline: Duration,
         found: Option<&Found>,
+        begin: Option<watch::Receiver<bool>>,
     ) -> Self {
         let mut follower = Follower {
             address: address.without_user(),
@@ -92,7 +111,7 @@ impl Following {
         let just_found = found.is_some();
         let (sender, current) = watch::channel(known);
         let refresh = Arc::new(Notify::new());
-        let task = tokio::spawn(follower.run(sender, Arc::clone(&refresh), just_found));
+        let task = tokio::spawn(follower.run(sender, Arc::clone(&refresh), just_found, begin));
         Self {
             current,
             refresh,
@@ -126,7 +145,12 @@ impl Follower {
         current: watch::Sender<Option<Current>>,
         refresh: Arc<Notify>,
         just_found: bool,
+        begin: Option<watch::Receiver<bool>>,
     ) {
+        if let Some(mut begin) = begin {
+            // Nobody who could still say so means now.
+            let _ = begin.wait_for(|begin| *begin).await;
+        }
         let mut pause = if just_found { Some(self.pause()) } else { None };
         loop {
             if let Some(pause) = pause {

@@ -33,6 +33,8 @@ use crate::view::{ListDiff, Room};
 
 /// Shortest time between two batches of changes.
 const BATCH: Duration = Duration::from_millis(33);
+/// The list of rooms is taken for whole when nothing has changed in it for so long.
+const SETTLED: Duration = Duration::from_millis(400);
 /// Rooms whose details are read before looking at changes again.
 const DETAILS_AT_ONCE: usize = 10;
 
@@ -141,7 +143,14 @@ async fn follow_once(shared: &Arc<Shared>) -> Result<(), ChatError> {
                     Some(changes) => changes,
                     None => return Ok(()),
                 },
-                Some(_) = loading.next() => Vec::new(),
+                // A room is there before its name and what is unread in it.
+                () = tokio::time::sleep(SETTLED), if !shared.status.borrow().all_rooms
+                    && all_here(shared, &loading.get()) =>
+                {
+                    shared.status.send_modify(|status| status.all_rooms = true);
+                    continue;
+                }
+                Some(_) = loading.next() => continue,
             }
         } else {
             match stream.next().now_or_never() {
@@ -176,28 +185,22 @@ async fn follow_once(shared: &Arc<Shared>) -> Result<(), ChatError> {
         }
         shared.rooms.shown.apply(views);
         count(shared);
-        arrive(shared, &loading.get());
         tokio::time::sleep(BATCH).await;
     }
 }
 
-/// Notes when the last room of the server's list has come.
-fn arrive(shared: &Shared, loading: &RoomListLoadingState) {
+/// Whether the last room of the server's list has come.
+fn all_here(shared: &Shared, loading: &RoomListLoadingState) -> bool {
     let RoomListLoadingState::Loaded {
         maximum_number_of_rooms: Some(there),
     } = *loading
     else {
-        return;
+        return false;
     };
-    shared.status.send_if_modified(|status| {
-        // The server also counts rooms that one was sent away from, which are not shown.
-        let all = status.all_rooms || {
-            let rooms = shared.client.rooms();
-            let here = rooms.iter().filter(|room| !room.is_space()).count();
-            here >= there as usize
-        };
-        std::mem::replace(&mut status.all_rooms, all) != all
-    });
+    // The server also counts rooms that one was sent away from, which are not shown.
+    let rooms = shared.client.rooms();
+    let here = rooms.iter().filter(|room| !room.is_space()).count();
+    here >= there as usize
 }
 
 fn filter() -> matrix_sdk_ui::room_list_service::filters::BoxedFilterFn {

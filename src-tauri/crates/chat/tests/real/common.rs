@@ -58,6 +58,7 @@ pub fn setup_trusting(authority: &str, folder: PathBuf) -> Setup {
         http: Clients::new(&trust).expect("clients").matrix(),
         media_base: "media://localhost".to_owned(),
         device_name: "Test".to_owned(),
+        begin: tokio::sync::watch::Sender::new(true).subscribe(),
     }
 }
 

@@ -41,7 +41,7 @@ impl Lab {
 
     fn follow_within(&self, deadline: Duration) -> Following {
         let clients = self.authority.clients();
-        Following::paced(&self.address(), clients, self.shelf(), deadline, None)
+        Following::paced(&self.address(), clients, self.shelf(), deadline, None, None)
     }
 }
 

@@ -1,0 +1,95 @@
+//! How fast bytes arrive under loss, against what the theory of the window says.
+
+use std::time::Duration;
+
+use super::line::Line;
+use super::{Habit, Simulation};
+
+/// Payload bytes per segment on the simulated line: MTU less 20 + 20 + 12.
+const PAYLOAD: f64 = 1368.0;
+
+/// Mean window in segments at loss rate `p`: the larger of Reno's, which CUBIC never falls below,
+/// and CUBIC's own (RFC 9438 §5.1 and §5.2).
+fn mean_window(p: f64, rtt: f64) -> f64 {
+    let reno = (1.5 / p).sqrt();
+    let cubic = 1.054 * rtt.powf(0.75) / p.powf(0.75);
+    reno.max(cubic)
+}
+
+/// Bits per second over `time`, up (from a) or down (to a).
+fn rate(seed: u64, line: &Line, up: bool, time: Duration) -> f64 {
+    let sends = Habit {
+        sends: u64::MAX / 1024,
+        ..Habit::default()
+    };
+    let (a, b) = if up {
+        (sends, Habit::default())
+    } else {
+        (Habit::default(), sends)
+    };
+    let mut simulation = Simulation::new(seed, line, a, b);
+    simulation.a.holds_open = true;
+    simulation.b.holds_open = true;
+    simulation.run(time, |_| false);
+    let got = if up {
+        simulation.b.read
+    } else {
+        simulation.a.read
+    };
+    #[expect(clippy::cast_precision_loss, reason = "a measurement")]
+    let bits = got as f64 * 8.0;
+    bits / time.as_secs_f64()
+}
+
+#[test]
+fn under_loss_the_rate_is_what_the_window_allows() {
+    for (round_trip, lost) in [
+        (20, 100),
+        (20, 1000),
+        (5, 1000),
+        (80, 100),
+        (80, 1000),
+        (1, 1000),
+    ] {
+        let round_trip = Duration::from_millis(round_trip);
+        let mut line = Line::new(round_trip);
+        line.lost = lost;
+        #[expect(clippy::cast_precision_loss, reason = "small")]
+        let p = lost as f64 / 100_000.0;
+        let expected =
+            mean_window(p, round_trip.as_secs_f64()) * PAYLOAD * 8.0 / round_trip.as_secs_f64();
+        // Loss hits acknowledgements too, but they tell everything again.
+        for up in [true, false] {
+            let got = rate(7, &line, up, round_trip * 500);
+            assert!(
+                got > 0.8 * expected.min(800e6),
+                "{round_trip:?} {p} up {up}: {got:.0} bit/s, theory {expected:.0}"
+            );
+        }
+    }
+}
+
+#[test]
+fn without_loss_the_line_is_filled() {
+    for (round_trip, bits) in [(1, 800e6), (5, 800e6), (20, 800e6), (80, 250e6)] {
+        // 80 ms at a gigabit are more than the largest window of 4 MiB.
+        let line = Line::new(Duration::from_millis(round_trip));
+        for up in [true, false] {
+            let got = rate(
+                3,
+                &line,
+                up,
+                Duration::from_secs(2).max(Duration::from_millis(round_trip * 40)),
+            );
+            assert!(got > bits, "{round_trip} ms up {up}: {got:.0} bit/s");
+        }
+    }
+}
+
+#[test]
+fn a_short_queue_is_shared_without_collapse() {
+    // 50 Mbit/s, 40 ms, a queue of a fifth of a round trip.
+    let line = Line::new(Duration::from_millis(40)).with_rate(50_000_000, 50_000);
+    let got = rate(5, &line, true, Duration::from_secs(30));
+    assert!(got > 0.75 * 50e6, "{got:.0} bit/s");
+}

@@ -1,0 +1,76 @@
+//! The program that administrators try a profile with.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+use std::time::Duration;
+
+use network_tests::lab::{Client, Lab};
+use workplace::gateway::inside::{PROBE, SITE};
+use workplace::gateway::namespaces::{CLIENT, Net, RUN, Who};
+use workplace::gateway::underlay::Faults;
+
+const UP: Duration = Duration::from_secs(10);
+/// A state has to be right after this long.
+const RIGHT: Duration = Duration::from_secs(3);
+
+#[test]
+fn a_profile_is_all_that_it_takes_to_reach_the_site() {
+    let lab = Lab::shared();
+    let wanted = lab.wireguard().unwrap();
+    let profile = lab.profile(&wanted).unwrap();
+    let mut tunnel =
+        lab.gateway
+            .net
+            .command(Net::Client, Who::User(CLIENT), &format!("{RUN}/bin/tunnel"));
+    tunnel.args(["up", &profile, "--json"]);
+    let mut client = Client::spawn(tunnel, wanted.ports.clone()).unwrap();
+    let port = client.next_with("proxy", UP).unwrap();
+    client.wait_for("up", UP).unwrap();
+    let proxy = format!("socks5h://{}", port["proxy"].as_str().unwrap());
+    let password = format!(
+        "{}:{}",
+        port["user"].as_str().unwrap(),
+        port["password"].as_str().unwrap()
+    );
+    let url = format!("https://{SITE}/probe");
+    let curl = [
+        "curl",
+        "-sS",
+        "--max-time",
+        "10",
+        "-x",
+        &proxy,
+        "-U",
+        &password,
+        &url,
+    ];
+    let output = lab.run(Who::User(CLIENT), &curl).unwrap();
+    assert_eq!(String::from_utf8_lossy(&output.stdout), PROBE, "{output:?}");
+    let nothing = Faults {
+        udp: false,
+        tcp: workplace::gateway::underlay::Tcp::Hangs,
+        ..Faults::default()
+    };
+    lab.faults(&wanted.ports, nothing).unwrap();
+    client
+        .wait_until("end of up", RIGHT, |now| now["state"] != "up")
+        .unwrap();
+}
+
+#[test]
+fn a_profile_with_mistakes_is_refused_with_their_places() {
+    let lab = Lab::shared();
+    let profile = lab
+        .gateway
+        .net
+        .write("broken.toml", "version = 1\n[wireguard]\ngateway = 5\n")
+        .unwrap();
+    let output = lab
+        .run(
+            Who::User(CLIENT),
+            &[&format!("{RUN}/bin/tunnel"), "up", &profile],
+        )
+        .unwrap();
+    assert!(!output.status.success());
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(said.contains("gateway"), "{said}");
+}

@@ -1,0 +1,86 @@
+//! A program that runs in the small network until it is dropped.
+
+use std::fs::{self, File};
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result};
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+
+use super::namespaces::{Namespaces, RUN, only_child};
+
+pub struct Server {
+    child: Child,
+    name: String,
+    log: std::path::PathBuf,
+}
+
+impl Server {
+    /// Starts it; it writes to `/run/lab/NAME.log`.
+    pub fn start(net: &Namespaces, name: &str, mut command: Command) -> Result<Self> {
+        let log = net.path(format!("{RUN}/{name}.log"));
+        let file = File::options().create(true).append(true).open(&log)?;
+        let child = command
+            .stdin(Stdio::null())
+            .stdout(file.try_clone()?)
+            .stderr(file)
+            .spawn()
+            .with_context(|| format!("cannot start {name}"))?;
+        Ok(Self {
+            child,
+            name: name.to_owned(),
+            log,
+        })
+    }
+
+    /// What it last wrote, if it ended by itself.
+    pub fn ended(&mut self) -> Option<String> {
+        let status = self.child.try_wait().ok().flatten()?;
+        Some(format!(
+            "{} ended ({status}). It last said: {}",
+            self.name,
+            self.last_lines()
+        ))
+    }
+
+    pub fn last_lines(&self) -> String {
+        crate::process::last_lines(&self.log, 25)
+    }
+
+    /// Stops it where it is, as a frozen machine would.
+    pub fn freeze(&self) -> Result<()> {
+        self.signal(Signal::SIGSTOP)
+    }
+
+    pub fn thaw(&self) -> Result<()> {
+        self.signal(Signal::SIGCONT)
+    }
+
+    /// `kill -9`; returns when it is gone.
+    pub fn end(&mut self) {
+        let program = only_child(self.child.id());
+        // A program that changed its rights no longer dies with the process that brought it in.
+        let _ = self.signal(Signal::SIGKILL);
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+        if let Ok(program) = program {
+            let deadline = Instant::now() + Duration::from_secs(5);
+            while fs::read_link(format!("/proc/{program}/exe")).is_ok() && Instant::now() < deadline
+            {
+                std::thread::sleep(Duration::from_millis(1));
+            }
+        }
+    }
+
+    fn signal(&self, signal: Signal) -> Result<()> {
+        let pid = only_child(self.child.id())?;
+        Ok(kill(Pid::from_raw(i32::try_from(pid)?), signal)?)
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        self.end();
+    }
+}
