@@ -48,7 +48,11 @@ mod signal;
 mod transport;
 mod video;
 
-pub use audio::{JitterBuffer, JitterCounts, Listening, Mixer, Playout, ToneSource};
+pub use audio::{
+    Because, DeviceKind, JitterBuffer, JitterCounts, Listening, LoopTest, Mixer, Playout,
+    Processing, Skip, Sound, SoundChoice, SoundDevice, SoundDevices, SoundEvent, SoundEvents,
+    ToneSource, Trouble, Voices, level, tone_share,
+};
 pub use encryption::{KeyRing, Material, OpenError};
 pub use incoming::{AudioFeed, AudioPacket, TrackStatistics, VideoFeed, VideoFrame};
 pub use publication::{

@@ -1,0 +1,8 @@
+//! Microphones, loudspeakers, cameras and screens of a computer that exists only for the test: a sound and video server
+//! of its own, with devices made of software, and the same capture code as with real ones.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+#![cfg(target_os = "linux")]
+
+mod sound;
+mod stage;
