@@ -3,6 +3,15 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 #![cfg(target_os = "linux")]
+// What was measured on the way.
+#![allow(clippy::print_stdout)]
 
+mod camera;
+mod meeting;
+#[allow(dead_code)] // for the meetings without devices
+#[path = "../meetings/place.rs"]
+mod place;
+mod portal;
+mod screen;
 mod sound;
 mod stage;

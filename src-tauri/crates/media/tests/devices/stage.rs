@@ -7,25 +7,37 @@
 use std::cell::RefCell;
 use std::collections::VecDeque;
 use std::future::Future;
-use std::io::{Read, Write};
+use std::io::{BufRead, BufReader, Read, Write};
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use ::media::tone_share;
+use ::media::{PatternSource, VideoSource, tone_share};
 
 /// Longest wait for anything; what it waits for usually comes within a second.
 pub const DEADLINE: Duration = Duration::from_secs(20);
 /// Longest run of one test.
 const LONGEST: &str = "150";
 const STAGE: &str = "CORDEE_TEST_STAGE";
+/// The process of the X11 server.
+const SCREEN: &str = "CORDEE_TEST_SCREEN";
 const RATE: f32 = 48_000.0;
 const STEP: usize = 480;
 
 /// Runs the test of this name on a stage.
 pub fn on_stage<F: Future<Output = ()>>(test: impl FnOnce(Stage) -> F) {
+    perform(test, None);
+}
+
+/// As [`on_stage`], with an X11 screen of 1280×720 that ends when the test says so.
+pub fn on_stage_with_a_screen<F: Future<Output = ()>>(test: impl FnOnce(Stage) -> F) {
+    let screen = std::env::var_os(STAGE).is_none().then(XServer::start);
+    perform(test, screen);
+}
+
+fn perform<F: Future<Output = ()>>(test: impl FnOnce(Stage) -> F, screen: Option<XServer>) {
     if let Some(folder) = std::env::var_os(STAGE) {
         let runtime = tokio::runtime::Runtime::new().unwrap();
         let _ = tracing_subscriber::fmt()
@@ -38,7 +50,8 @@ pub fn on_stage<F: Future<Output = ()>>(test: impl FnOnce(Stage) -> F) {
     let name = thread::current().name().unwrap().to_owned();
     let folder = tempfile::Builder::new().prefix("stage-").tempdir().unwrap();
     let within = |name: &str| folder.path().join(name);
-    let output = bound_to_us("timeout")
+    let mut command = bound_to_us("timeout");
+    command
         .args(["--kill-after=5", LONGEST])
         .arg(std::env::current_exe().unwrap())
         .args([&*name, "--exact", "--nocapture", "--test-threads=1"])
@@ -54,9 +67,12 @@ pub fn on_stage<F: Future<Output = ()>>(test: impl FnOnce(Stage) -> F) {
         )
         .env_remove("PULSE_SERVER")
         .env_remove("DISPLAY")
-        .env_remove("WAYLAND_DISPLAY")
-        .output()
-        .unwrap();
+        .env_remove("WAYLAND_DISPLAY");
+    if let Some(screen) = &screen {
+        command.env("DISPLAY", &screen.display);
+        command.env(SCREEN, screen.running.0.id().to_string());
+    }
+    let output = command.output().unwrap();
     let text = |bytes: &[u8]| -> String {
         // Its own total is not one of ours.
         let lines = String::from_utf8_lossy(bytes).into_owned();
@@ -68,7 +84,11 @@ pub fn on_stage<F: Future<Output = ()>>(test: impl FnOnce(Stage) -> F) {
     };
     let (out, errors) = (text(&output.stdout), text(&output.stderr));
     let ran = String::from_utf8_lossy(&output.stdout).contains("1 passed");
-    assert!(output.status.success() && ran, "{}\n{out}{errors}", output.status);
+    assert!(
+        output.status.success() && ran,
+        "{}\n{out}{errors}",
+        output.status
+    );
     print!("{out}");
 }
 
@@ -93,6 +113,34 @@ pub async fn until(what: &str, so: impl Fn() -> bool) {
         }
     })
     .await;
+}
+
+/// An X11 server without a monitor.
+struct XServer {
+    running: Running,
+    display: String,
+}
+
+impl XServer {
+    fn start() -> Self {
+        let mut command = bound_to_us("Xvfb");
+        command
+            .args(["-displayfd", "1", "-screen", "0", "1280x720x24"])
+            .args(["-nolisten", "tcp", "-noreset"])
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null());
+        let mut running = Running::start(command);
+        let mut number = String::new();
+        // It says which number it took once it listens.
+        BufReader::new(running.0.stdout.take().unwrap())
+            .read_line(&mut number)
+            .unwrap();
+        Self {
+            running,
+            display: format!(":{}", number.trim()),
+        }
+    }
 }
 
 pub struct Stage {
@@ -216,6 +264,64 @@ impl Stage {
             &format!("source_properties=device.description={name}"),
         ]);
         Plug(vec![module])
+    }
+
+    /// Ends the X11 server.
+    pub fn end_screen(&self) {
+        let process = std::env::var(SCREEN).unwrap();
+        let status = Command::new("kill").args(["-9", &process]).status();
+        assert!(status.unwrap().success());
+    }
+
+    /// Plugs in a camera that shows a pattern of 30 pictures per second; it is unplugged when this ends.
+    pub fn camera(&self, name: &str, width: usize, height: usize) -> Running {
+        let size = format!("width={width} height={height}");
+        let mut running = self.gstreamer(
+            name,
+            // The converter changes nothing; without it this version's sink falls over the parser's buffers.
+            &format!("fdsrc fd=0 ! rawvideoparse format=i420 {size} framerate=30/1 ! videoconvert"),
+        );
+        let mut input = running.0.stdin.take().unwrap();
+        thread::spawn(move || {
+            let mut pattern = PatternSource::new(width, height, 30);
+            while let Ok(Some(picture)) = pattern.next() {
+                let (blue, red) = picture.chroma();
+                let planes = [picture.luma(), blue, red].concat();
+                if input.write_all(&planes).is_err() {
+                    return;
+                }
+            }
+        });
+        running
+    }
+
+    /// Plugs in a camera whose pictures come from this pipeline.
+    pub fn gstreamer(&self, name: &str, pipeline: &str) -> Running {
+        let log = std::fs::File::create(self.folder.join(format!("{name}.log"))).unwrap();
+        let sink = format!(
+            "pipewiresink sync=false mode=provide stream-properties=\"properties,media.class=Video/Source,\
+             node.name={name},node.description={name}\""
+        );
+        let mut command = bound_to_us("gst-launch-1.0");
+        command
+            .arg("--quiet")
+            .args(pipeline.split(' '))
+            .arg("!")
+            .args(sink.split(' '))
+            .stdin(Stdio::piped())
+            .stdout(log.try_clone().unwrap())
+            .stderr(log);
+        Running::start(command)
+    }
+
+    /// `PipeWire`'s number for what has this name.
+    pub fn node(&self, name: &str) -> Option<u32> {
+        let output = Command::new("pw-dump").output().unwrap();
+        let objects: Vec<serde_json::Value> = serde_json::from_slice(&output.stdout).ok()?;
+        let found = objects
+            .iter()
+            .find(|object| object["info"]["props"]["node.name"] == name)?;
+        found["id"].as_u64().and_then(|id| u32::try_from(id).ok())
     }
 
     /// Plays a tone into a loudspeaker until this ends.
