@@ -20,6 +20,7 @@ use media::{
 };
 
 #[derive(Parser)]
+#[allow(clippy::struct_excessive_bools)] // as many switches as a line may have
 struct Line {
     /// Address of the server, `ws://…`
     #[arg(long)]

@@ -157,6 +157,7 @@ mod tests {
         }
     }
 
+    #[allow(clippy::unnecessary_wraps)] // as it is passed on
     fn using(id: &str) -> Option<Before<'_>> {
         Some(Before { id, works: true })
     }

@@ -20,7 +20,7 @@ const QUIET: f32 = 0.005;
 /// The tracks that are heard.
 #[derive(Default)]
 pub struct Voices {
-    voices: Mutex<HashMap<String, Voice>>,
+    tracks: Mutex<HashMap<String, Voice>>,
     /// Sounds of our own: a test tone.
     chime: Mutex<VecDeque<f32>>,
     meter: Meter,
@@ -46,31 +46,31 @@ impl Voices {
             volume,
             meter: Meter::default(),
         };
-        lock(&self.voices).insert(sid.to_owned(), voice);
+        lock(&self.tracks).insert(sid.to_owned(), voice);
         Ok(())
     }
 
     /// From the next 10 ms on.
     pub fn set_volume(&self, sid: &str, volume: f32) {
-        if let Some(voice) = lock(&self.voices).get_mut(sid) {
+        if let Some(voice) = lock(&self.tracks).get_mut(sid) {
             voice.volume = volume;
         }
     }
 
     pub fn remove(&self, sid: &str) {
-        lock(&self.voices).remove(sid);
+        lock(&self.tracks).remove(sid);
     }
 
     /// What was played and what had to be made up; `None` for a track that is not played.
     pub fn counts(&self, sid: &str) -> Option<JitterCounts> {
-        lock(&self.voices)
+        lock(&self.tracks)
             .get(sid)
             .map(|voice| voice.buffer.counts())
     }
 
     /// How loud a track is now, before its volume, in −dBov: 0 is the loudest, 127 silence.
     pub fn level(&self, sid: &str) -> u8 {
-        let voices = lock(&self.voices);
+        let voices = lock(&self.tracks);
         voices.get(sid).map_or(127, |voice| voice.meter.read())
     }
 
@@ -81,7 +81,7 @@ impl Voices {
 
     /// Whether there is something to play, now or later.
     pub(super) fn any(&self) -> bool {
-        !lock(&self.voices).is_empty() || !lock(&self.chime).is_empty()
+        !lock(&self.tracks).is_empty() || !lock(&self.chime).is_empty()
     }
 
     /// Plays this once, mono, 48 kHz. What still plays of an earlier one is left out.
@@ -91,7 +91,7 @@ impl Voices {
 
     /// The next 10 ms of everybody: [`STEP`] samples.
     pub(super) fn next(&self, mixer: &mut Mixer) -> Vec<f32> {
-        let mut voices = lock(&self.voices);
+        let mut voices = lock(&self.tracks);
         voices.retain(|_, voice| voice.fill());
         for voice in voices.values_mut() {
             let sound = voice.next();
@@ -103,9 +103,9 @@ impl Voices {
         let length = chime.len().min(STEP);
         mixer.add(&chime.drain(..length).collect::<Vec<_>>(), 1.0);
         drop(chime);
-        let mixed = mixer.take();
-        self.meter.measure(&mixed);
-        mixed
+        let together = mixer.take();
+        self.meter.measure(&together);
+        together
     }
 }
 

@@ -61,19 +61,19 @@ impl Raw<'_> {
             return None;
         }
         match self.format {
-            PixelFormat::I420 => self.from_i420(),
-            PixelFormat::Nv12 => self.from_nv12(),
-            PixelFormat::Yuyv => self.from_yuyv(),
+            PixelFormat::I420 => self.i420(),
+            PixelFormat::Nv12 => self.nv12(),
+            PixelFormat::Yuyv => self.yuyv(),
             PixelFormat::Jpeg => from_jpeg(self.planes.first()?.bytes),
-            PixelFormat::Bgrx | PixelFormat::Rgbx => self.from_rgb(4),
-            PixelFormat::Rgb | PixelFormat::Bgr => self.from_rgb(3),
+            PixelFormat::Bgrx | PixelFormat::Rgbx => self.rgb(4),
+            PixelFormat::Rgb | PixelFormat::Bgr => self.rgb(3),
         }
     }
 
     /// The plane at this place, wherever it lies: `rows` rows of at least `row` bytes.
-    fn plane(&self, place: usize, row: usize, rows: usize, before: usize) -> Option<Plane<'_>> {
+    fn plane(&self, number: usize, row: usize, rows: usize, before: usize) -> Option<Plane<'_>> {
         if self.planes.len() > 1 {
-            let plane = self.planes.get(place)?;
+            let plane = self.planes.get(number)?;
             return whole(plane.bytes, plane.stride, row, rows);
         }
         // One after the other; chroma has rows of half the length, and gaps of half the length.
@@ -83,7 +83,7 @@ impl Raw<'_> {
         whole(first.bytes.get(before..)?, stride, row, rows)
     }
 
-    fn from_i420(&self) -> Option<Picture> {
+    fn i420(&self) -> Option<Picture> {
         let mut picture = Picture::black(self.width, self.height);
         let stride = self.planes.first()?.stride.max(self.width);
         let chroma_width = self.width.div_ceil(2);
@@ -91,12 +91,12 @@ impl Raw<'_> {
         let chroma_stride = stride.div_ceil(2);
         let luma = self.plane(0, self.width, self.height, 0)?;
         let after_luma = stride * self.height;
-        let chroma = |place: usize| {
+        let chroma = |number: usize| {
             if self.planes.len() > 1 {
-                let plane = self.planes.get(place)?;
+                let plane = self.planes.get(number)?;
                 return whole(plane.bytes, plane.stride, chroma_width, chroma_height);
             }
-            let before = after_luma + (place - 1) * chroma_stride * chroma_height;
+            let before = after_luma + (number - 1) * chroma_stride * chroma_height;
             let bytes = self.planes.first()?.bytes.get(before..)?;
             whole(bytes, chroma_stride, chroma_width, chroma_height)
         };
@@ -107,7 +107,7 @@ impl Raw<'_> {
         Some(picture)
     }
 
-    fn from_nv12(&self) -> Option<Picture> {
+    fn nv12(&self) -> Option<Picture> {
         let mut picture = Picture::black(self.width, self.height);
         let stride = self.planes.first()?.stride.max(self.width);
         let rows = self.height.div_ceil(2);
@@ -128,7 +128,7 @@ impl Raw<'_> {
         Some(picture)
     }
 
-    fn from_yuyv(&self) -> Option<Picture> {
+    fn yuyv(&self) -> Option<Picture> {
         let mut picture = Picture::black(self.width, self.height);
         let plane = self.planes.first()?;
         let plane = whole(
@@ -147,7 +147,7 @@ impl Raw<'_> {
         Some(picture)
     }
 
-    fn from_rgb(&self, pixel: usize) -> Option<Picture> {
+    fn rgb(&self, pixel: usize) -> Option<Picture> {
         let mut picture = Picture::black(self.width, self.height);
         let plane = self.planes.first()?;
         let row = pixel * picture.width();

@@ -116,7 +116,7 @@ fn header(line: &str) -> Option<Header> {
             _ => {}
         }
     }
-    let side = |side: usize| (2..=LONGEST_SIDE).contains(&side) && side % 2 == 0;
+    let side = |side: usize| (2..=LONGEST_SIDE).contains(&side) && side.is_multiple_of(2);
     let (pictures, seconds) = rate;
     let frame = (Duration::from_secs(seconds.into())).checked_div(pictures)?;
     // From five pictures per second to a thousand.

@@ -1,9 +1,11 @@
 //! The desktop's portal: the person chooses what to share, and a connection to `PipeWire` that shows only that comes
 //! back.
 
-use ashpd::desktop::PersistMode;
-use ashpd::desktop::Session;
-use ashpd::desktop::screencast::{CursorMode, Screencast, SelectSourcesOptions, SourceType};
+use ashpd::desktop::screencast::{
+    CursorMode, OpenPipeWireRemoteOptions, Screencast, SelectSourcesOptions, SourceType,
+    StartCastOptions,
+};
+use ashpd::desktop::{CreateSessionOptions, PersistMode, Session};
 
 use super::Picture;
 use super::pipewire::{PipeWireSource, Target};
@@ -19,7 +21,7 @@ pub(super) struct PortalSource {
 pub(super) async fn open(rate: u32) -> Result<PortalSource, CaptureError> {
     let portal = Screencast::new().await.map_err(trouble)?;
     let session = portal
-        .create_session(Default::default())
+        .create_session(CreateSessionOptions::default())
         .await
         .map_err(trouble)?;
     let choice = SelectSourcesOptions::default()
@@ -31,12 +33,14 @@ pub(super) async fn open(rate: u32) -> Result<PortalSource, CaptureError> {
     selecting
         .and_then(|request| request.response())
         .map_err(trouble)?;
-    let starting = portal.start(&session, None, Default::default()).await;
+    let starting = portal
+        .start(&session, None, StartCastOptions::default())
+        .await;
     let chosen = starting
         .and_then(|request| request.response())
         .map_err(trouble)?;
     let stream = chosen.streams().first().ok_or(CaptureError::Refused)?;
-    let remote = portal.open_pipe_wire_remote(&session, Default::default());
+    let remote = portal.open_pipe_wire_remote(&session, OpenPipeWireRemoteOptions::default());
     let target = Target::Screen {
         remote: remote.await.map_err(trouble)?,
         node: stream.pipe_wire_node_id(),
@@ -75,9 +79,9 @@ impl Drop for PortalSource {
 
 #[allow(clippy::needless_pass_by_value)] // for `map_err`
 fn trouble(error: ashpd::Error) -> CaptureError {
-    match error {
-        ashpd::Error::Response(_) => CaptureError::Refused,
-        ashpd::Error::PortalNotFound(_) => CaptureError::NoServer,
-        _ => CaptureError::NoServer,
+    if let ashpd::Error::Response(_) = error {
+        CaptureError::Refused
+    } else {
+        CaptureError::NoServer
     }
 }

@@ -36,8 +36,8 @@ impl Scaler {
             return fitted;
         }
         // Both even, so that chroma lies where luma does.
-        let left = (width - inner_width) / 2 & !1;
-        let top = (height - inner_height) / 2 & !1;
+        let left = ((width - inner_width) / 2) & !1;
+        let top = ((height - inner_height) / 2) & !1;
         let (from_width, from_height) = (picture.width(), picture.height());
         for (from, to, half) in [
             (&picture.y, &mut fitted.y, 1),
@@ -65,11 +65,14 @@ impl Scaler {
 
     /// `None` when a side is zero or beyond 32 bits.
     fn scale(&mut self, plane: &Plane<'_>, size: (usize, usize)) -> Option<Vec<u8>> {
-        let side = |side: usize| u32::try_from(side).ok();
-        let from =
-            TypedImageRef::<U8>::from_buffer(side(plane.width)?, side(plane.height)?, plane.bytes)
-                .ok()?;
-        let mut to = TypedImage::<U8>::new(side(size.0)?, side(size.1)?);
+        let short = |length: usize| u32::try_from(length).ok();
+        let from = TypedImageRef::<U8>::from_buffer(
+            short(plane.width)?,
+            short(plane.height)?,
+            plane.bytes,
+        )
+        .ok()?;
+        let mut to = TypedImage::<U8>::new(short(size.0)?, short(size.1)?);
         self.resizer
             .resize_typed(&from, &mut to, Some(&self.options))
             .ok()?;

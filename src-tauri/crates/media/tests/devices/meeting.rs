@@ -3,9 +3,9 @@
 use std::time::Duration;
 
 use ::media::{
-    AudioTrack, Because, Decoding, DeviceKind, Encoding, Layer, PictureFormat, Processing, Session,
-    Sound, SoundChoice, SoundEvent, Source, TrackKind, VideoTrack, cameras, open_camera,
-    open_screen, read_counter, screens,
+    AudioTrack, Because, CaptureError, Decoding, DeviceKind, Encoding, Layer, PictureFormat,
+    Processing, Session, Sound, SoundChoice, SoundEvent, Source, TrackKind, VideoTrack, cameras,
+    open_camera, open_screen, read_counter, screens,
 };
 
 use crate::place::{join, numbers, own, room, soon};
@@ -56,7 +56,7 @@ async fn publish_microphone(session: &Session, sound: &Sound) {
 }
 
 #[test]
-fn a_microphone_and_a_camera_are_heard_and_seen_at_the_other_end() {
+fn a_microphone_and_a_camera_are_heard_and_seen_at_the_other_end_until_they_are_pulled_out() {
     on_stage(async |stage: Stage| {
         let place = own().await;
         let name = room();
@@ -65,7 +65,7 @@ fn a_microphone_and_a_camera_are_heard_and_seen_at_the_other_end() {
         let _microphone = stage.microphone("microphone", "surgery");
         let _office = stage.speaker("office", 48_000);
         let ear = stage.listen("office");
-        let _webcam = stage.camera("webcam", 640, 360);
+        let webcam = stage.camera("webcam", 640, 360);
         until("the camera", || cameras().unwrap().len() == 1).await;
 
         let camille = join(&place, &name, "camille").await;
@@ -79,7 +79,7 @@ fn a_microphone_and_a_camera_are_heard_and_seen_at_the_other_end() {
             rate: 30,
         };
         let (_, camera) = open_camera(None, wanted).unwrap();
-        let _pictures = Encoding::start(camera, publication.unwrap()).unwrap();
+        let mut pictures = Encoding::start(camera, publication.unwrap()).unwrap();
 
         let noor = join(&place, &name, "noor").await;
         let (noors, _events) = sound(None, Some("office"));
@@ -93,6 +93,9 @@ fn a_microphone_and_a_camera_are_heard_and_seen_at_the_other_end() {
         ear.hears(880.0).await;
         until("the level", || noors.voices().level(&heard.sid) < 30).await;
         println!("heard: {:?}", noors.voices().counts(&heard.sid));
+        drop(webcam);
+        let ended = soon("the end of the pictures", pictures.ended()).await;
+        assert_eq!(ended, Some(CaptureError::Gone));
         place.down().await;
     });
 }

@@ -3,7 +3,9 @@ use ::media::{
     screens,
 };
 use x11rb::connection::Connection;
-use x11rb::protocol::xproto::{ConnectionExt as _, CreateWindowAux, ImageFormat, WindowClass};
+use x11rb::protocol::xproto::{
+    ConnectionExt as _, CreateGCAux, CreateWindowAux, ImageFormat, WindowClass,
+};
 use x11rb::rust_connection::RustConnection;
 
 use crate::stage::{Stage, on_stage, on_stage_with_a_screen};
@@ -32,7 +34,7 @@ impl Painter {
         connection.map_window(window).unwrap();
         let brush = connection.generate_id().unwrap();
         connection
-            .create_gc(brush, window, &Default::default())
+            .create_gc(brush, window, &CreateGCAux::default())
             .unwrap();
         Self {
             connection,

@@ -34,10 +34,10 @@ pub fn on_stage<F: Future<Output = ()>>(test: impl FnOnce(Stage) -> F) {
 /// As [`on_stage`], with an X11 screen of 1280×720 that ends when the test says so.
 pub fn on_stage_with_a_screen<F: Future<Output = ()>>(test: impl FnOnce(Stage) -> F) {
     let screen = std::env::var_os(STAGE).is_none().then(XServer::start);
-    perform(test, screen);
+    perform(test, screen.as_ref());
 }
 
-fn perform<F: Future<Output = ()>>(test: impl FnOnce(Stage) -> F, screen: Option<XServer>) {
+fn perform<F: Future<Output = ()>>(test: impl FnOnce(Stage) -> F, screen: Option<&XServer>) {
     if let Some(folder) = std::env::var_os(STAGE) {
         let runtime = tokio::runtime::Runtime::new().unwrap();
         let _ = tracing_subscriber::fmt()
@@ -68,28 +68,28 @@ fn perform<F: Future<Output = ()>>(test: impl FnOnce(Stage) -> F, screen: Option
         .env_remove("PULSE_SERVER")
         .env_remove("DISPLAY")
         .env_remove("WAYLAND_DISPLAY");
-    if let Some(screen) = &screen {
+    if let Some(screen) = screen {
         command.env("DISPLAY", &screen.display);
         command.env(SCREEN, screen.running.0.id().to_string());
     }
     let output = command.output().unwrap();
-    let text = |bytes: &[u8]| -> String {
+    let said = |bytes: &[u8]| -> String {
         // Its own total is not one of ours.
         let lines = String::from_utf8_lossy(bytes).into_owned();
-        lines
+        let lines: Vec<&str> = lines
             .lines()
             .filter(|line| !line.starts_with("test result:"))
-            .map(|line| format!("{line}\n"))
-            .collect()
+            .collect();
+        lines.join("\n")
     };
-    let (out, errors) = (text(&output.stdout), text(&output.stderr));
+    let (out, errors) = (said(&output.stdout), said(&output.stderr));
     let ran = String::from_utf8_lossy(&output.stdout).contains("1 passed");
     assert!(
         output.status.success() && ran,
-        "{}\n{out}{errors}",
+        "{}\n{out}\n{errors}",
         output.status
     );
-    print!("{out}");
+    println!("{out}");
 }
 
 /// The program ends when the thread that starts it does, whatever happens to that.
