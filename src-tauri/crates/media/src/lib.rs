@@ -80,6 +80,8 @@ pub use session::{
     Access, Ended, Event, Events, JoinError, Options, Participant, PublishError, Quality,
     RemoteTrack, Room, SendError, Session, State, Statistics, TrackKind, View,
 };
+#[cfg(feature = "testing")]
+pub use transport::Line;
 pub use transport::{Network, TransportStatistics};
 pub use video::{
     Camera, CaptureError, CodecError, Decoder, Decoding, EncodedPicture, Encoder, Encoding,

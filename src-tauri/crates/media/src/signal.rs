@@ -115,12 +115,17 @@ impl Signal {
     }
 
     pub async fn leave(&self) {
+        self.say_goodbye().await;
+        self.client.close().await;
+    }
+
+    /// Leaves, and lets the server end the websocket.
+    pub async fn say_goodbye(&self) {
         self.send(Request::Leave(proto::LeaveRequest {
             reason: proto::DisconnectReason::ClientInitiated.into(),
             ..Default::default()
         }))
         .await;
-        self.client.close().await;
     }
 
     pub async fn close(&self) {

@@ -1,10 +1,12 @@
 //! The narrow view of a peer connection that a session needs, so that another library can take its place.
 
 mod codecs;
+mod flights;
 mod interceptors;
 #[cfg(feature = "testing")]
-mod lossy;
+mod line;
 mod receive;
+mod repeating;
 mod rtc;
 mod send;
 mod sockets;
@@ -15,6 +17,8 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use bytes::Bytes;
 
+#[cfg(feature = "testing")]
+pub use line::Line;
 pub(crate) use rtc::RtcTransport;
 
 /// Where media leaves from.
@@ -24,9 +28,8 @@ pub struct Network {
     pub bind: Vec<SocketAddr>,
     /// Also use this machine's loopback: for servers on the same machine.
     pub loopback: bool,
-    /// Which part of the packets is lost each way, from 0 to 1.
     #[cfg(feature = "testing")]
-    pub loss: f64,
+    pub line: Line,
 }
 
 impl Default for Network {
@@ -35,7 +38,7 @@ impl Default for Network {
             bind: vec![SocketAddr::from(([0, 0, 0, 0], 0))],
             loopback: false,
             #[cfg(feature = "testing")]
-            loss: 0.0,
+            line: Line::default(),
         }
     }
 }
@@ -47,7 +50,7 @@ impl Network {
             bind: vec![SocketAddr::from(([127, 0, 0, 1], 0))],
             loopback: true,
             #[cfg(feature = "testing")]
-            loss: 0.0,
+            line: Line::default(),
         }
     }
 }

@@ -1,6 +1,7 @@
 //! One connection to the server: signalling and media path, and the offers and answers between them.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use livekit_protocol as proto;
 use proto::signal_request::Message as Request;
@@ -10,13 +11,16 @@ use super::View;
 use super::commands::{Outlet, Phase, Published};
 use crate::incoming::Incoming;
 use crate::publication::{AudioOutlet, Source, VideoOutlet};
-use crate::signal::Signal;
+use crate::signal::{Signal, SignalEvent};
 use crate::transport::{Transport, TransportError, TransportEvent};
 
 /// Layers from small to large, as all clients of `LiveKit` call them.
 const RIDS: [&str; 3] = ["q", "h", "f"];
 /// Candidates that came before the answer; a server sends a handful.
 const MOST_CANDIDATES: usize = 64;
+
+/// Longest wait for the server to end a connection that we leave.
+const RELEASE: Duration = Duration::from_secs(1);
 
 pub(super) struct Connection {
     pub signal: Signal,
@@ -203,6 +207,16 @@ impl Connection {
     pub async fn leave(&self) {
         self.signal.leave().await;
         self.transport.close().await;
+    }
+
+    /// Ends a connection that was left. A path that breaks while the server still listens to us tells it that we
+    /// cannot use UDP at all, which it remembers for minutes: so the path ends after the websocket.
+    pub async fn outlive_signal(mut self) {
+        let released =
+            async { while let Some(SignalEvent::Message(_)) = self.signal.next().await {} };
+        // Whoever does not answer does not listen either.
+        let _ = tokio::time::timeout(RELEASE, released).await;
+        self.close().await;
     }
 
     pub async fn close(&self) {

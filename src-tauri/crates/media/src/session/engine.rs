@@ -87,6 +87,8 @@ impl Engine {
                 ended::enter(&mut self, Ended::Unreachable);
                 // Whoever asked may have given up.
                 let _ = joined.send(Err(error));
+                self.tasks.close();
+                self.tasks.wait().await;
                 return;
             }
         };
@@ -182,6 +184,12 @@ impl Engine {
         self.published
             .iter_mut()
             .find(|published| published.outlet.common().cid == cid)
+    }
+
+    /// Leaves on a connection that media never flowed on. The next one need not wait for its end.
+    pub async fn abandon(&self, connection: Connection) {
+        connection.signal.say_goodbye().await;
+        self.tasks.spawn(connection.outlive_signal());
     }
 
     /// Makes `connection` the one that frames go into and asks the server for everything again that is ours.

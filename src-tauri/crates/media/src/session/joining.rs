@@ -13,15 +13,14 @@ use super::{Room, messages};
 use crate::signal::{Signal, SignalEvent, SignalFailure};
 use crate::transport::{RtcTransport, Transport, TransportError, TransportEvent};
 
-/// How long a first connection may look for a path; each further one gets as much more. On a lossy network a
-/// connection can miss the one message that chooses the path, and a new one is quicker than waiting.
+/// How long a first connection may look for a path; each further one gets as much more.
 const PATH: Duration = Duration::from_secs(2);
-/// From a found path to the end of the DTLS handshake. The stack can lose a flight and then waits for ever: a new
-/// connection is quicker than any patience (measured: 5 of 14 joins at 20 % loss).
-const HANDSHAKE: Duration = Duration::from_millis(1500);
-/// Connections built one after the other before a join is given up: without a path, and without a handshake on it.
-const PATHLESS_ATTEMPTS: u32 = 3;
-const STUCK_ATTEMPTS: u32 = 5;
+/// From a found path to the end of the DTLS handshake; each further connection gets as much more, for networks whose
+/// answers take long. The other side repeats what is lost after 100, 200, 400 ms and so on: once that takes longer
+/// than this, a new connection is quicker (at 20 % loss one join in 100 comes to that).
+const HANDSHAKE: Duration = Duration::from_millis(1700);
+/// Connections built one after the other before a join is given up.
+const ATTEMPTS: u32 = 3;
 /// Sections to receive in that are offered at once; the server asks for more when it needs them.
 const RECEIVERS: u32 = 3;
 const EVENTS: usize = 256;
@@ -63,35 +62,35 @@ pub(super) enum Attempt {
 }
 
 pub(super) async fn run(engine: &mut Engine) -> Result<Connection, JoinError> {
-    let (mut pathless, mut stuck) = (0, 0);
+    let mut before = 0;
     loop {
-        let error = match Box::pin(connect(engine, pathless)).await {
+        let error = match Box::pin(connect(engine, before)).await {
             Ok(connection) => return Ok(connection),
             Err(error) => error,
         };
-        tracing::info!(%error, pathless, stuck, "Joining failed");
+        tracing::info!(%error, before, "Joining failed");
+        before += 1;
         match error {
-            Attempt::NoPath if pathless + 1 < PATHLESS_ATTEMPTS => pathless += 1,
-            Attempt::Stuck if stuck + 1 < STUCK_ATTEMPTS => stuck += 1,
+            Attempt::NoPath | Attempt::Stuck if before < ATTEMPTS => {}
             error => return Err(error.into()),
         }
     }
 }
 
 /// One attempt, up to flowing media and with everything of ours on its way to be published. `before` tells how many
-/// attempts found no path.
+/// attempts were in vain.
 pub(super) async fn connect(engine: &mut Engine, before: u32) -> Result<Connection, Attempt> {
     let end = engine.end.clone();
     let connecting = async {
         let mut connection = Box::pin(open(engine)).await?;
-        let patience = PATH * (before + 1);
-        match wait_for_media(engine, &mut connection, patience).await {
+        let factor = before.min(ATTEMPTS - 1) + 1;
+        match wait_for_media(engine, &mut connection, factor).await {
             Ok(()) => {
                 engine.settle(&mut connection).await;
                 Ok(connection)
             }
             Err(error) => {
-                connection.leave().await;
+                engine.abandon(connection).await;
                 Err(error)
             }
         }
@@ -127,9 +126,9 @@ async fn open(engine: &mut Engine) -> Result<Connection, Attempt> {
 async fn wait_for_media(
     engine: &mut Engine,
     connection: &mut Connection,
-    patience: Duration,
+    factor: u32,
 ) -> Result<(), Attempt> {
-    let mut deadline = Instant::now() + patience;
+    let mut deadline = Instant::now() + PATH * factor;
     let mut path_found = false;
     loop {
         let step = async {
@@ -147,7 +146,7 @@ async fn wait_for_media(
             }
             Ok(Step::Event(Some(TransportEvent::PathFound))) if !path_found => {
                 path_found = true;
-                deadline = Instant::now() + HANDSHAKE;
+                deadline = Instant::now() + HANDSHAKE * factor;
                 None
             }
             Ok(Step::Event(Some(event))) => messages::event(engine, connection, event).await,

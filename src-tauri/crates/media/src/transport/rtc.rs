@@ -108,7 +108,7 @@ impl RtcTransport {
             .with_handler(Arc::new(handler))
             .with_runtime(Arc::new(RoomyRuntime {
                 #[cfg(feature = "testing")]
-                loss: network.loss,
+                line: network.line.clone(),
             }))
             .with_udp_addrs(network.bind.clone())
             .build();

@@ -13,16 +13,19 @@ use webrtc::runtime::{
     TokioRuntime,
 };
 
+use super::repeating::RepeatingSocket;
+
 /// The system's 208 KiB overflow when 24 videos arrive and the thread waits for 100 ms.
 const RECEIVE_BUFFER: usize = 4 << 20;
 
 type Boxed<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
 
-/// Everything as [`TokioRuntime`] does it, except for the size of the UDP receive buffer.
+/// Everything as [`TokioRuntime`] does it, except for the size of the UDP receive buffer and handshakes that are
+/// repeated.
 #[derive(Debug, Default)]
 pub(super) struct RoomyRuntime {
     #[cfg(feature = "testing")]
-    pub loss: f64,
+    pub line: super::Line,
 }
 
 impl Runtime for RoomyRuntime {
@@ -33,8 +36,8 @@ impl Runtime for RoomyRuntime {
         }
         let socket = TokioRuntime.wrap_udp_socket(socket)?;
         #[cfg(feature = "testing")]
-        let socket = super::lossy::LossySocket::wrap(socket, self.loss);
-        Ok(socket)
+        let socket = self.line.wrap(socket);
+        Ok(RepeatingSocket::wrap(socket))
     }
 
     fn spawn(&self, future: Boxed<'static, ()>) -> Box<dyn JoinHandle> {
