@@ -84,6 +84,11 @@ impl Voices {
         !lock(&self.tracks).is_empty() || !lock(&self.chime).is_empty()
     }
 
+    /// Whether a sound of our own is not at its end yet.
+    pub(super) fn plays_once(&self) -> bool {
+        !lock(&self.chime).is_empty()
+    }
+
     /// Plays this once, mono, 48 kHz. What still plays of an earlier one is left out.
     pub(super) fn play_once(&self, samples: Vec<f32>) {
         *lock(&self.chime) = samples.into();

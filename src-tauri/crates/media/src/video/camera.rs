@@ -17,7 +17,7 @@ pub struct Camera {
     pub name: String,
 }
 
-/// What is plugged in now. Waits for the system, three seconds at most: not for an async task.
+/// What is plugged in now. Waits for the system, five seconds at most: not for an async task.
 pub fn cameras() -> Result<Vec<Camera>, CaptureError> {
     system::cameras()
 }

@@ -32,7 +32,7 @@ use super::conversion::{PixelFormat, Plane, Raw};
 use super::source::{CaptureError, Latest, PictureFormat, VideoSource};
 
 /// Longest wait for the server's list, and for the first picture's format.
-const PATIENCE: Duration = Duration::from_secs(3);
+const PATIENCE: Duration = Duration::from_secs(5);
 
 /// A camera that the server knows.
 #[derive(Debug, Clone, PartialEq, Eq)]

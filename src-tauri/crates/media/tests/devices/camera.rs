@@ -26,9 +26,9 @@ async fn plugged_in(expected: &[&str]) {
 
 /// The next picture, which has to come soon.
 fn picture(source: &mut dyn VideoSource) -> Picture {
-    (0..50)
+    (0..100)
         .find_map(|_| source.next().expect("the camera works"))
-        .expect("a picture within ten seconds")
+        .expect("a picture within twenty seconds")
 }
 
 /// Until there are no more pictures.
