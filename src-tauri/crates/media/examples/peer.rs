@@ -1,24 +1,26 @@
 //! A participant on the command line: `cargo run -p media --example peer -- --url ws://… --token …`
 //!
-//! Publishes a pattern and a tone, decodes everybody's pictures, and prints once a second, as a line of JSON, who is
-//! there and what arrives. `--load N` joins N times and publishes pictures that were encoded beforehand; the tokens
+//! Publishes a pattern and a tone, or this computer's devices or a film, decodes everybody's pictures, and prints once a
+//! second, as a line of JSON, who is there and what arrives. `--load N` joins N times and publishes pictures that were encoded beforehand; the tokens
 //! then come one a line on the standard input.
 
 #![allow(clippy::print_stdout)]
 
 use std::collections::HashSet;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::{Duration, Instant};
 
 use clap::Parser;
 use media::{
-    Access, AudioTrack, Decoding, EncodedFrame, Encoder, Encoding, KeyRing, Layer, Material,
-    Network, Options, PatternSource, Session, Source, State, ToneSource, TrackKind,
-    VideoPublication, VideoTrack, View,
+    Access, AudioTrack, Decoding, EncodedFrame, Encoder, Encoding, FileSource, KeyRing, Layer,
+    Material, Network, Options, PatternSource, PictureFormat, Session, Sound, SoundChoice, Source,
+    State, ToneSource, TrackKind, VideoPublication, VideoSource, VideoTrack, View,
 };
 
 #[derive(Parser)]
+#[allow(clippy::struct_excessive_bools)] // as many switches as a line may have
 struct Line {
     /// Address of the server, `ws://…`
     #[arg(long)]
@@ -29,6 +31,18 @@ struct Line {
     /// Publish nothing
     #[arg(long)]
     quiet: bool,
+    /// Publish the microphone instead of a tone, and play what the others say
+    #[arg(long)]
+    talk: bool,
+    /// Publish the camera instead of a pattern
+    #[arg(long)]
+    camera: bool,
+    /// Publish the screen instead of a pattern
+    #[arg(long)]
+    screen: bool,
+    /// Publish this film (.y4m) instead of a pattern
+    #[arg(long)]
+    film: Option<PathBuf>,
     /// Seal frames with the key that is made of this pass phrase
     #[arg(long)]
     pass_phrase: Option<String>,
@@ -85,11 +99,18 @@ async fn take_part(line: &Line, options: Options) -> Result<(), Failure> {
         serde_json::json!({ "joinedAfterMs": began.elapsed().as_millis() })
     );
     let mut published = None;
+    let (sound, _sound_events) = Sound::start(SoundChoice::default())?;
     if !line.quiet {
         let camera = session.publish_video(VideoTrack::camera()).await?;
         let microphone = session.publish_audio(AudioTrack::microphone()).await?;
-        let pictures = Encoding::start(PatternSource::new(1280, 720, 30), camera)?;
-        published = Some((pictures, ToneSource::start(440.0, 0.3, microphone)?));
+        let pictures = Encoding::start(pictures(line).await?, camera)?;
+        let tone = if line.talk {
+            sound.publish(microphone);
+            None
+        } else {
+            Some(ToneSource::start(440.0, 0.3, microphone)?)
+        };
+        published = Some((pictures, tone));
     }
     let shown: Arc<AtomicU64> = Arc::default();
     let mut watching = HashSet::new();
@@ -101,8 +122,15 @@ async fn take_part(line: &Line, options: Options) -> Result<(), Failure> {
             _ = second.tick() => {
                 let room = session.room().borrow().clone();
                 for person in &room.participants {
-                    for track in person.tracks.iter().filter(|t| t.kind == TrackKind::Video) {
-                        if watching.insert(track.sid.clone()) {
+                    for track in &person.tracks {
+                        if !watching.insert(track.sid.clone()) {
+                            continue;
+                        }
+                        if track.kind == TrackKind::Audio {
+                            if let (true, Some(feed)) = (line.talk, session.audio(&track.sid)) {
+                                sound.play(&track.sid, feed, 1.0)?;
+                            }
+                        } else {
                             let (width, height) = (line.width, line.width * 9 / 16);
                             session.view(&track.sid, View::Size { width, height }).await;
                             watch(&session, &track.sid, &shown)?;
@@ -130,6 +158,24 @@ async fn take_part(line: &Line, options: Options) -> Result<(), Failure> {
     drop(published);
     session.leave().await;
     Ok(())
+}
+
+/// What is published: a film, the screen, the camera, or a pattern.
+async fn pictures(line: &Line) -> Result<Box<dyn VideoSource>, Failure> {
+    if let Some(film) = &line.film {
+        return Ok(Box::new(FileSource::open(film)?));
+    }
+    if line.screen {
+        let screens = media::screens()?;
+        let screen = screens.first().ok_or("there is no screen")?;
+        return Ok(media::open_screen(&screen.id, 15).await?);
+    }
+    if line.camera {
+        let opening = || media::open_camera(None, PictureFormat::default());
+        let (_, camera) = tokio::task::spawn_blocking(opening).await??;
+        return Ok(camera);
+    }
+    Ok(Box::new(PatternSource::new(1280, 720, 30)))
 }
 
 /// Counts the pictures of a track until it ends.

@@ -9,6 +9,7 @@
 //! Session (one task) ┤                                   ├─ livekit-server
 //!                    └─ Transport: ICE, DTLS, SRTP ──────┘
 //! source ─thread─▶ encoder ─seal─▶ queue ─▶ packets ─────▶ … ─▶ packets ─▶ assembler ─open─▶ feed ─thread─▶ decoder
+//! camera, screen, microphone: system ─its thread─▶ newest picture, ring ─▶ source       loudspeaker ◀─ mixer ◀─ feeds
 //!
 //! reports of the server ─▶ estimate of the way to it ─▶ share: sound first, then layer by layer ─▶ encoders
 //!
@@ -33,11 +34,27 @@
 //! # Ok(()) }
 //! ```
 //!
+//! This computer's devices are a [`Sound`] (microphone and loudspeaker, with events when a device comes or goes),
+//! [`open_camera`] and [`open_screen`]; the last two give a [`VideoSource`], as [`PatternSource`] and [`FileSource`] are:
+//!
+//! ```no_run
+//! # async fn example(session: media::Session) -> Result<(), Box<dyn std::error::Error>> {
+//! use media::{AudioTrack, Encoding, PictureFormat, Sound, SoundChoice, VideoTrack, open_camera};
+//! let (sound, _events) = Sound::start(SoundChoice::default())?;
+//! sound.publish(session.publish_audio(AudioTrack::microphone()).await?);
+//! let opening = tokio::task::spawn_blocking(|| open_camera(None, PictureFormat::default()));
+//! let (_, camera) = opening.await??;
+//! let mut pictures = Encoding::start(camera, session.publish_video(VideoTrack::camera()).await?)?;
+//! println!("the camera has ended: {:?}", pictures.ended().await);
+//! # Ok(()) }
+//! ```
+//!
 //! # Invariants
 //! - In an encrypted session nothing leaves before our key is set, and nothing is handed out that no key opened.
 //! - Codecs run on threads of their own, never on tokio. Every queue is bounded; live media drops the oldest and asks
 //!   for a key frame, so nothing lags behind.
-//! - Whatever comes from the network is an error value at worst: no panic, no unbounded memory.
+//! - A device is open only while somebody uses it. When one goes, the next one is taken, and an event says so.
+//! - Whatever comes from the network or from a device is an error value at worst: no panic, no unbounded memory.
 //! - Logs hold states and counts, never identities, tokens, addresses or keys.
 
 mod audio;
@@ -51,7 +68,11 @@ mod signal;
 mod transport;
 mod video;
 
-pub use audio::{JitterBuffer, JitterCounts, Listening, Mixer, Playout, ToneSource};
+pub use audio::{
+    Because, DeviceKind, JitterBuffer, JitterCounts, Listening, LoopTest, Mixer, Playout,
+    Processing, Skip, Sound, SoundChoice, SoundDevice, SoundDevices, SoundEvent, SoundEvents,
+    ToneSource, Trouble, Voices, level, tone_share,
+};
 pub use encryption::{KeyRing, Material, OpenError};
 pub use incoming::{AudioFeed, AudioPacket, TrackStatistics, VideoFeed, VideoFrame};
 pub use publication::{
@@ -66,6 +87,7 @@ pub use session::{
 pub use transport::Line;
 pub use transport::{Network, TransportStatistics};
 pub use video::{
-    CodecError, Decoder, Decoding, EncodedPicture, Encoder, Encoding, PatternSource, Picture,
-    Shown, VideoSource, read_counter,
+    Camera, CaptureError, CodecError, Decoder, Decoding, EncodedPicture, Encoder, Encoding,
+    FileSource, PatternSource, Picture, PictureFormat, Screen, ScreenKind, Shown, VideoSource,
+    cameras, open_camera, open_screen, read_counter, screens,
 };

@@ -66,6 +66,19 @@ impl VideoTrack {
         }
     }
 
+    /// 1920×1080 in one layer: text has to be readable, and whoever watches a screen watches it large.
+    pub fn screen() -> Self {
+        Self {
+            name: "screen".to_owned(),
+            source: Source::Screen,
+            layers: vec![Layer {
+                width: 1920,
+                height: 1080,
+                bitrate: 2_500_000,
+            }],
+        }
+    }
+
     /// One layer.
     pub fn single(source: Source, layer: Layer) -> Self {
         Self {

@@ -5,7 +5,8 @@
 //! ```text
 //! arrivals ──▶ delay of each packet against the earliest path ──▶ 95th percentile of the last 10 s ──▶ target
 //! pull: a packet is there ─▶ Packet      one is lost and the next is there ─▶ Recover (Opus FEC from the next)
-//!       nothing is there ──▶ Conceal     more than the target is held ─▶ Packet, and may_skip: drop quiet sound
+//!       nothing is there ──▶ Conceal     more than the target is held ─▶ Packet, and skip: drop quiet sound
+//!       the sender said that it has nothing to say ─▶ Conceal, not counted, until the target is held again
 //! ```
 
 use std::collections::{BTreeMap, VecDeque};
@@ -13,6 +14,7 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 
+use super::encoding::NOTHING;
 use crate::rtp::sequence::Unwrapper;
 
 /// One packet is 20 ms.
@@ -24,20 +26,32 @@ const MOST: Duration = Duration::from_millis(400);
 const REMEMBERED: usize = 500;
 /// Packets held at most: one second.
 const MOST_PACKETS: usize = 50;
+/// So much more than the target is waited for no quiet moment.
+const FAR_TOO_MUCH: Duration = Duration::from_millis(120);
 /// So many missing packets in a row are an interruption, not a loss.
 const MOST_CONCEALED: u32 = 10;
 
 /// What to play for the next 20 ms.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Playout {
-    /// Decode this. `may_skip`: more is held than needed, so 10 ms of it may be left out where it is quiet.
-    Packet { data: Bytes, may_skip: bool },
+    /// Decode this, and leave out 10 ms of it when more is held than needed.
+    Packet { data: Bytes, skip: Skip },
     /// The packet is lost, and this is the one after it: decode its forward error correction (RFC 6716 §2.1.7).
     Recover { next: Bytes },
     /// The packet is lost: let the decoder go on by itself.
     Conceal,
     /// Nobody speaks, or nothing came yet.
     Silence,
+}
+
+/// Whether sound is to be shortened, because more is held than needed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Skip {
+    No,
+    /// Where nobody will notice.
+    IfQuiet,
+    /// The delay is worse than a stumble.
+    Now,
 }
 
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
@@ -60,6 +74,8 @@ pub struct JitterBuffer {
     delays: VecDeque<Duration>,
     target: Duration,
     concealed_in_a_row: u32,
+    /// The sender said that it has nothing to say: what is missing now was never sent.
+    pausing: bool,
     counts: JitterCounts,
 }
 
@@ -79,6 +95,7 @@ impl JitterBuffer {
             delays: VecDeque::with_capacity(REMEMBERED),
             target: LEAST,
             concealed_in_a_row: 0,
+            pausing: false,
             counts: JitterCounts::default(),
         }
     }
@@ -105,9 +122,10 @@ impl JitterBuffer {
         if let Some(data) = self.held.remove(&next) {
             self.next = Some(next + 1);
             self.concealed_in_a_row = 0;
+            self.pausing = data.len() <= NOTHING;
             self.counts.played += 1;
-            let may_skip = self.held_time() > self.target + PACKET;
-            return Playout::Packet { data, may_skip };
+            let skip = self.skip();
+            return Playout::Packet { data, skip };
         }
         let Some((&first, _)) = self.held.first_key_value() else {
             return self.run_dry(next);
@@ -140,18 +158,43 @@ impl JitterBuffer {
 
     /// Plays only once the target is held.
     fn begin(&mut self) -> Playout {
-        if self.held_time() < self.target {
-            return Playout::Silence;
-        }
-        let Some((&first, _)) = self.held.first_key_value() else {
-            return Playout::Silence;
+        let Some((&first, data)) = self.held.first_key_value() else {
+            return self.pause();
         };
+        // A sign that the pause goes on comes alone.
+        if self.held_time() < self.target && data.len() > NOTHING {
+            return self.pause();
+        }
         self.next = Some(first);
         self.pull()
     }
 
+    /// The decoder makes the noise of a quiet room by itself, if it was told that there is one.
+    fn pause(&self) -> Playout {
+        if self.pausing {
+            Playout::Conceal
+        } else {
+            Playout::Silence
+        }
+    }
+
+    fn skip(&self) -> Skip {
+        let held = self.held_time();
+        if held > self.target + FAR_TOO_MUCH {
+            Skip::Now
+        } else if held > self.target + PACKET {
+            Skip::IfQuiet
+        } else {
+            Skip::No
+        }
+    }
+
     /// Nothing is held: the packet may still be on its way, so it is not skipped but played later.
     fn run_dry(&mut self, next: u64) -> Playout {
+        if self.pausing {
+            self.next = None;
+            return Playout::Conceal;
+        }
         if self.concealed_in_a_row >= MOST_CONCEALED {
             // Discontinuous transmission, or the sender is gone: start afresh, with the target held again.
             self.next = None;

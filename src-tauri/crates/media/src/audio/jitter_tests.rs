@@ -9,7 +9,7 @@ const TICKS_PER_PACKET: u32 = 960;
 const MS: Duration = Duration::from_millis(1);
 
 fn sound(number: u16) -> Bytes {
-    Bytes::copy_from_slice(&number.to_be_bytes())
+    Bytes::copy_from_slice(&u32::from(number).to_be_bytes())
 }
 
 /// Plays packets that arrive at the given milliseconds (`None`: lost), one pull each 20 ms.
@@ -94,12 +94,55 @@ fn after_a_pause_the_sound_goes_on() {
 #[test]
 fn a_backlog_may_be_skipped_where_it_is_quiet() {
     let arrivals: Vec<_> = (0..30_u32).map(|_| Some(0)).collect();
-    let (played, _) = play(&arrivals, 10);
-    assert!(
-        played
-            .iter()
-            .any(|playout| matches!(playout, Playout::Packet { may_skip: true, .. }))
-    );
+    let (played, _) = play(&arrivals, 30);
+    assert!(played.iter().any(|playout| matches!(
+        playout,
+        Playout::Packet {
+            skip: Skip::IfQuiet,
+            ..
+        }
+    )));
+}
+
+#[test]
+fn a_delay_that_nobody_would_bear_is_shortened_at_once() {
+    let arrivals: Vec<_> = (0..30_u32).map(|_| Some(0)).collect();
+    let (played, _) = play(&arrivals, 40);
+    let now = |playout: &Playout| {
+        matches!(
+            playout,
+            Playout::Packet {
+                skip: Skip::Now,
+                ..
+            }
+        )
+    };
+    let at_once = played.iter().filter(|playout| now(playout)).count();
+    // From 580 ms down to the longest target and 120 ms more.
+    assert_eq!(at_once, 3);
+}
+
+#[test]
+fn a_pause_that_the_sender_told_of_is_no_loss() {
+    let start = Instant::now();
+    let mut buffer = JitterBuffer::new();
+    // 200 ms of speech, one sign of silence, a second of nothing, a sign that it goes on, and speech again.
+    let speech = Bytes::from_static(b"speech");
+    let mut sent: Vec<(u32, Bytes)> = (0..10).map(|at| (at * 20, speech.clone())).collect();
+    sent.push((200, Bytes::from_static(b"!")));
+    sent.push((600, Bytes::from_static(b"!")));
+    sent.extend((0..10).map(|at| (1200 + at * 20, speech.clone())));
+    let mut sent = sent.into_iter().zip(0_u16..).peekable();
+    let mut played = Vec::new();
+    for pull in 0..70_u32 {
+        while let Some(((at, data), number)) = sent.next_if(|((at, _), _)| *at <= pull * 20) {
+            buffer.push(number, at * 48, data, start + at * MS);
+        }
+        played.push(buffer.pull());
+    }
+    let counts = buffer.counts();
+    assert_eq!((counts.played, counts.concealed, counts.late), (22, 0, 0));
+    assert!(!played[1..].contains(&Playout::Silence));
 }
 
 proptest! {

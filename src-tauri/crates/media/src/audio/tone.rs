@@ -7,16 +7,11 @@ use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
-use crate::publication::{AudioPublication, EncodedSound};
+use super::encoding::{SAMPLES, SoundEncoder};
+use crate::publication::AudioPublication;
 
-const RATE: u32 = 48_000;
-const TICKS_PER_SECOND: f32 = 48_000.0;
-/// 20 ms.
-const SAMPLES: u16 = 960;
+const SAMPLES_PER_SECOND: f32 = 48_000.0;
 const FRAME: Duration = Duration::from_millis(20);
-const BITRATE: i32 = 32_000;
-/// Recommended for the output buffer of `opus_encode`.
-const LARGEST_PACKET: usize = 4000;
 
 /// Publishes a sine on a thread of its own, until it is dropped or the publication ends.
 pub struct ToneSource {
@@ -63,45 +58,63 @@ fn play(
     publication: &AudioPublication,
     ended: impl Fn() -> bool,
 ) -> opus::Result<()> {
-    let mut encoder = opus::Encoder::new(RATE, opus::Channels::Mono, opus::Application::Voip)?;
-    encoder.set_bitrate(opus::Bitrate::Bits(BITRATE))?;
-    encoder.set_inband_fec(true)?;
-    encoder.set_packet_loss_perc(10)?;
+    let mut encoder = SoundEncoder::new()?;
+    let mut tone = Tone::new(frequency, amplitude);
     let started = Instant::now();
-    let mut phase = 0.0_f32;
-    let mut packet = vec![0; LARGEST_PACKET];
     for frame in 0_u32.. {
         let due = started + FRAME * frame;
         thread::sleep(due.saturating_duration_since(Instant::now()));
         if ended() {
             break;
         }
-        let samples: Vec<f32> = (0..SAMPLES)
-            .map(|_| {
-                phase = (phase + TAU * frequency / TICKS_PER_SECOND) % TAU;
-                phase.sin() * amplitude
-            })
-            .collect();
-        let length = encoder.encode_float(&samples, &mut packet)?;
-        let level = level(&samples);
-        publication.send(EncodedSound {
-            data: packet.get(..length).unwrap_or_default().to_vec().into(),
-            timestamp: frame.wrapping_mul(SAMPLES.into()),
-            level,
-            voice: level < 60,
-        });
+        let samples: Vec<f32> = tone.by_ref().take(SAMPLES).collect();
+        if let Some(sound) = encoder.encode(&samples)? {
+            publication.send(sound);
+        }
     }
     Ok(())
 }
 
-/// RFC 6464 §3: −dBov of the root mean square, 0 to 127.
-fn level(samples: &[f32]) -> u8 {
-    let mean = samples.iter().map(|sample| sample * sample).sum::<f32>()
-        / f32::from(u16::try_from(samples.len().max(1)).unwrap_or(u16::MAX));
-    let decibels = -10.0 * mean.max(1e-13).log10();
-    #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)] // clamped
-    let level = decibels.round().clamp(0.0, 127.0) as u8;
-    level
+/// A sine, sample by sample at 48 kHz, without end.
+pub(super) struct Tone {
+    phase: f32,
+    step: f32,
+    amplitude: f32,
+}
+
+impl Tone {
+    pub fn new(frequency: f32, amplitude: f32) -> Self {
+        Self {
+            phase: 0.0,
+            step: TAU * frequency / SAMPLES_PER_SECOND,
+            amplitude,
+        }
+    }
+}
+
+impl Iterator for Tone {
+    type Item = f32;
+
+    fn next(&mut self) -> Option<f32> {
+        self.phase = (self.phase + self.step) % TAU;
+        Some(self.phase.sin() * self.amplitude)
+    }
+}
+
+/// How much of `samples` (48 kHz) is this tone, from 0 to 1: Goertzel's algorithm.
+pub fn tone_share(samples: &[f32], frequency: f32) -> f32 {
+    let energy: f32 = samples.iter().map(|sample| sample * sample).sum();
+    if energy <= f32::EPSILON {
+        return 0.0;
+    }
+    let factor = 2.0 * (TAU * frequency / SAMPLES_PER_SECOND).cos();
+    let (mut one, mut two) = (0.0_f32, 0.0_f32);
+    for sample in samples {
+        (one, two) = (sample + factor * one - two, one);
+    }
+    let power = one * one + two * two - factor * one * two;
+    let length = f32::from(u16::try_from(samples.len()).unwrap_or(u16::MAX));
+    (2.0 * power / (length * energy)).clamp(0.0, 1.0)
 }
 
 #[cfg(test)]
@@ -109,12 +122,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_level_of_a_full_sine_is_three_decibels_and_silence_is_127() {
-        let sine: Vec<_> = (0..480_u16)
-            .map(|at| (TAU * f32::from(at) / 48.0).sin())
-            .collect();
-        assert_eq!(level(&sine), 3);
-        assert_eq!(level(&[0.0; 480]), 127);
-        assert_eq!(level(&[]), 127);
+    fn a_tone_is_told_from_other_tones_from_noise_and_from_silence() {
+        let tone: Vec<_> = Tone::new(1000.0, 0.3).take(480).collect();
+        assert!(tone_share(&tone, 1000.0) > 0.99);
+        assert!(tone_share(&tone, 2000.0) < 0.01);
+        let noise: Vec<f32> = (0..480).map(|_| rand::random::<f32>() - 0.5).collect();
+        assert!(tone_share(&noise, 1000.0) < 0.2);
+        assert!(tone_share(&[0.0; 480], 1000.0) < 0.01);
+        assert!(tone_share(&[], 1000.0) < 0.01);
     }
 }

@@ -6,36 +6,47 @@ use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::thread::{self, JoinHandle};
 use std::time::Instant;
 
+use tokio::sync::watch;
+
+use super::scaling::Scaler;
+use super::source::{CaptureError, VideoSource};
 use super::{Encoder, Picture};
 use crate::publication::{EncodedFrame, VideoPublication};
 
 /// Ticks per second of RTP's video clock.
 const CLOCK: u128 = 90_000;
 
-/// Where pictures come from: a camera, a screen, a file, a pattern.
-pub trait VideoSource: Send + 'static {
-    /// Waits for the next picture; `None` when there will be none any more.
-    fn next(&mut self) -> Option<Picture>;
-}
-
 /// The encoder thread of one publication. It ends when this is dropped, the publication ends or the source does.
 pub struct Encoding {
     stop: Arc<AtomicBool>,
     thread: Option<JoinHandle<()>>,
+    end: watch::Receiver<Option<CaptureError>>,
 }
 
 impl Encoding {
-    /// `source` has to give pictures in the size of the top layer; lower layers are halves of it.
+    /// Pictures of `source` are made as large as fits into the top layer; lower layers are halves of it.
     pub fn start(source: impl VideoSource, publication: VideoPublication) -> io::Result<Self> {
         let stop = Arc::new(AtomicBool::new(false));
         let stopped = stop.clone();
+        let (tell, end) = watch::channel(None);
         let thread = thread::Builder::new()
             .name("video-encode".to_owned())
-            .spawn(move || encode(source, &publication, &stopped))?;
+            .spawn(move || {
+                if let Err(error) = encode(source, &publication, &stopped) {
+                    tell.send_replace(Some(error));
+                }
+            })?;
         Ok(Self {
             stop,
             thread: Some(thread),
+            end,
         })
+    }
+
+    /// Waits for the end of the source, and says why. `None`: the publication has ended.
+    pub async fn ended(&mut self) -> Option<CaptureError> {
+        let told = self.end.wait_for(Option::is_some).await;
+        told.ok().and_then(|error| *error)
     }
 }
 
@@ -49,22 +60,43 @@ impl Drop for Encoding {
     }
 }
 
-fn encode(mut source: impl VideoSource, publication: &VideoPublication, stop: &AtomicBool) {
+fn encode(
+    mut source: impl VideoSource,
+    publication: &VideoPublication,
+    stop: &AtomicBool,
+) -> Result<(), CaptureError> {
+    let Some(top) = publication.layers().last().copied() else {
+        return Ok(());
+    };
     let started = Instant::now();
     let first = rand::random::<u32>() & 0x0fff_ffff;
     let mut last = first;
     let mut encoders: Vec<Option<Encoder>> = publication.layers().iter().map(|_| None).collect();
-    while let Some(picture) = source.next() {
+    let mut scaler = Scaler::new();
+    let mut shown: Option<Arc<Picture>> = None;
+    loop {
+        let next = source.next()?;
         if stop.load(Relaxed) || publication.ended() {
-            return;
+            return Ok(());
         }
+        if let Some(picture) = next {
+            shown = Some(Arc::new(scaler.fit(picture, top.width, top.height)));
+        }
+        // Where nothing moves the same picture goes again: it becomes sharper, and who comes later sees it too.
+        let Some(picture) = &shown else { continue };
         let passed = started.elapsed().as_micros() * CLOCK / 1_000_000;
         // 90 kHz in 32 bits wrap after 13 hours; receivers expect it.
         let timestamp =
             first.wrapping_add(u32::try_from(passed & u128::from(u32::MAX)).unwrap_or_default());
         let ticks = timestamp.wrapping_sub(last);
         last = timestamp;
-        encode_layers(publication, &mut encoders, picture, timestamp, ticks);
+        encode_layers(
+            publication,
+            &mut encoders,
+            picture.clone(),
+            timestamp,
+            ticks,
+        );
     }
 }
 
@@ -72,14 +104,14 @@ fn encode(mut source: impl VideoSource, publication: &VideoPublication, stop: &A
 fn encode_layers(
     publication: &VideoPublication,
     encoders: &mut [Option<Encoder>],
-    mut picture: Picture,
+    mut picture: Arc<Picture>,
     timestamp: u32,
     ticks: u32,
 ) {
     let layers = publication.layers().iter().enumerate().zip(encoders);
     for ((at, layer), encoder) in layers.rev() {
         while picture.width() >= 2 * layer.width.max(1) {
-            picture = picture.halved();
+            picture = Arc::new(picture.halved());
         }
         let bitrate = publication.bitrate(at);
         if bitrate == 0 {

@@ -2,8 +2,8 @@
 
 use std::time::{Duration, Instant};
 
-use super::encoding::VideoSource;
 use super::picture::Picture;
+use super::source::{CaptureError, VideoSource};
 
 /// The number stands in the upper left corner as bright and dark squares of a twentieth of the width: two rows of
 /// sixteen bits, and one row that proves them.
@@ -43,13 +43,13 @@ impl PatternSource {
 }
 
 impl VideoSource for PatternSource {
-    fn next(&mut self) -> Option<Picture> {
+    fn next(&mut self) -> Result<Option<Picture>, CaptureError> {
         let started = *self.started.get_or_insert_with(Instant::now);
         let number = self.number;
         self.number = number.wrapping_add(1);
         let due = started + self.frame * number;
         std::thread::sleep(due.saturating_duration_since(Instant::now()));
-        Some(self.paint(number))
+        Ok(Some(self.paint(number)))
     }
 }
 
