@@ -7,7 +7,7 @@ use anyhow::{Context, Result, ensure};
 use desktop::{ENTER, Home, PATIENCE, Screen, Window, until};
 use serde::Deserialize;
 use serde_json::{Value, json};
-use workplace::{Gestures, Options, Workplace};
+use workplace::{Options, Workplace};
 
 use crate::figures::{Row, percentile};
 use crate::grid::ROWS;
@@ -88,16 +88,7 @@ pub async fn measure(plan: &Plan, shots: Option<&Path>) -> Result<Vec<Row>> {
 /// From the browser's last page to twenty named rooms.
 async fn first_sign_in(window: &Window, home: &Home, workplace: &Workplace) -> Result<Row> {
     let person = workplace.person(WRITER)?;
-    let address = window
-        .ask_to_sign_in(home, &workplace.address_of(&person.uid))
-        .await?;
-    let gestures = Gestures {
-        follow_loopback: true,
-        ..Gestures::default()
-    };
-    workplace
-        .sign_in_with(&address, &person.uid, &gestures)
-        .await?;
+    window.ask_and_answer(home, workplace, person).await?;
     let began = Instant::now();
     window.see_within("frame", PATIENCE * 2).await?;
     window.click("rail-chat").await?;
@@ -122,8 +113,8 @@ async fn delivery(writer: &Window, reader: &Window, count: usize) -> Result<Vec<
     for window in both {
         window.click("rail-chat").await?;
     }
-    writer.open_room_with("Amélie Durand").await?;
-    reader.open_room_with("Camille Martin").await?;
+    writer.open_room("Amélie Durand").await?;
+    reader.open_room("Camille Martin").await?;
     for window in both {
         window
             .see_attribute("room-encryption", "data-encrypted", "true")

@@ -3,7 +3,6 @@
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
-use x11rb::connection::Connection as _;
 use x11rb::protocol::xproto::{
     BUTTON_PRESS_EVENT, BUTTON_RELEASE_EVENT, ConfigureWindowAux, ConnectionExt as _, ImageFormat,
     MOTION_NOTIFY_EVENT, MapState, Window,
@@ -40,14 +39,7 @@ pub struct Eye {
 
 impl Eye {
     pub fn on(display: &str) -> Result<Self> {
-        let (connection, screen) =
-            RustConnection::connect(Some(display)).context("the screen cannot be looked at")?;
-        let root = connection
-            .setup()
-            .roots
-            .get(screen)
-            .context("no such screen")?
-            .root;
+        let (connection, root) = desktop::focus::connect(display)?;
         Ok(Self { connection, root })
     }
 

@@ -9,8 +9,8 @@ use x11rb::rust_connection::RustConnection;
 
 use crate::processes;
 
-/// Brings the window of this process to the front and gives it the focus. `false`: it has none on the screen yet.
-pub fn give(display: &str, process: i32) -> Result<bool> {
+/// A connection to a screen, and its root window.
+pub fn connect(display: &str) -> Result<(RustConnection, Window)> {
     let (connection, screen) =
         RustConnection::connect(Some(display)).context("the screen cannot be reached")?;
     let root = connection
@@ -19,6 +19,12 @@ pub fn give(display: &str, process: i32) -> Result<bool> {
         .get(screen)
         .context("no such screen")?
         .root;
+    Ok((connection, root))
+}
+
+/// Brings the window of this process to the front and gives it the focus. `false`: it has none on the screen yet.
+pub fn give(display: &str, process: i32) -> Result<bool> {
+    let (connection, root) = connect(display)?;
     let family = processes::tree(process);
     let pid = connection.intern_atom(false, b"_NET_WM_PID")?.reply()?.atom;
     let mut found: Option<(u32, Window)> = None;

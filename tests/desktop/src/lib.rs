@@ -37,7 +37,7 @@ mod browser;
 mod colleague;
 pub mod demo;
 mod driver;
-mod focus;
+pub mod focus;
 pub mod gallery;
 mod home;
 mod keyring;

@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::{Context, Result, anyhow, bail, ensure};
+use fantoccini::actions::{InputSource as _, MouseActions, PointerAction};
 use fantoccini::elements::Element;
 use fantoccini::error::CmdError;
 use fantoccini::{Client, Locator};
@@ -26,8 +27,6 @@ pub const CONTROL: &str = "\u{E009}";
 const RELEASE: &str = "\u{E000}";
 /// Longest wait for the program to end by itself when its window is closed.
 const GOODBYE: Duration = Duration::from_secs(10);
-/// How long somebody waits for a conversation to open before clicking once more.
-const SECOND_CLICK: Duration = Duration::from_secs(3);
 
 /// A message as the window shows it.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
@@ -260,6 +259,30 @@ impl Window {
         }
     }
 
+    /// Moves the pointer over a place.
+    pub async fn point_at(&self, place: &str) -> Result<()> {
+        let what = format!("{place} can be pointed at");
+        let pointed = until(&what, PATIENCE, || async {
+            let element = self.element(place).await?;
+            let shown = vec![serde_json::to_value(&element)?];
+            self.run("arguments[0].scrollIntoView({ block: 'nearest' });", shown)
+                .await?;
+            let aim = PointerAction::MoveToElement {
+                element,
+                duration: None,
+                x: 0.0,
+                y: 0.0,
+            };
+            let mouse = MouseActions::new("mouse".to_owned()).then(aim);
+            self.client.perform_actions(mouse).await.map_err(refusal)?;
+            Ok(Some(()))
+        });
+        match pointed.await {
+            Ok(()) => Ok(()),
+            Err(why) => Err(self.seen_instead(why).await),
+        }
+    }
+
     /// Types into a field after what is in it.
     pub async fn type_text(&self, place: &str, text: &str) -> Result<()> {
         let field = until(&format!("{place} can be typed into"), PATIENCE, || async {
@@ -318,25 +341,11 @@ impl Window {
         if !there.await? {
             self.replace_text("room-search", name).await?;
         }
-        // A room that gets a message between press and release moves away under the pointer: then one clicks again.
-        let what = format!("the conversation {name:?} is open");
-        let opened = until(&what, PATIENCE, || async {
-            self.click(&row).await?;
-            let open = || async {
-                let shown = self.texts("room-name").await?;
-                Ok(shown.iter().any(|shown| shown.contains(name)).then_some(()))
-            };
-            Ok(until("it opens", SECOND_CLICK, open).await.ok())
-        });
-        if let Err(why) = opened.await {
-            return Err(self.seen_instead(why).await);
-        }
+        // As a person does: first the pointer goes there, and the list stands still under it.
+        self.point_at(&row).await?;
+        self.click(&row).await?;
+        self.see_text("room-name", name).await?;
         self.see("composer-input").await
-    }
-
-    /// Opens the conversation with somebody; same as [`Window::open_room`], which also finds people in the list.
-    pub async fn open_room_with(&self, name: &str) -> Result<()> {
-        self.open_room(name).await
     }
 
     /// Types a message and presses Enter.
@@ -374,6 +383,17 @@ impl Window {
         workplace: &Workplace,
         person: &Person,
     ) -> Result<()> {
+        self.ask_and_answer(home, workplace, person).await?;
+        self.see_within("frame", PATIENCE * 2).await
+    }
+
+    /// [`Window::sign_in_quickly`] up to the browser's last page: the window is on its way in then.
+    pub async fn ask_and_answer(
+        &self,
+        home: &Home,
+        workplace: &Workplace,
+        person: &Person,
+    ) -> Result<()> {
         let address = self
             .ask_to_sign_in(home, &workplace.address_of(&person.uid))
             .await?;
@@ -383,8 +403,8 @@ impl Window {
         };
         workplace
             .sign_in_with(&address, &person.uid, &gestures)
-            .await?;
-        self.see_within("frame", PATIENCE * 2).await
+            .await
+            .map(drop)
     }
 
     /// Runs a script in the page: the body of a function with `arguments`.

@@ -139,20 +139,24 @@ async fn a_click_counts_while_the_list_of_rooms_still_moves() -> Result<()> {
     let window = stage.signed_in().await?;
     window.click("rail-chat").await?;
     window.see("room-row").await?;
-    // What is under the pointer in the frame after a turn of the wheel, when the list takes its rows out of its reach.
+    // What is under the pointer while the wheel turns, when the list takes its rows out of its reach.
     let under = r#"const done = arguments[0];
         const rows = [...document.querySelectorAll('[data-testid="room-row"]')];
         const box = rows[0].closest('[data-rows]').firstElementChild;
-        const look = () => {
+        let by = 30;
+        const turn = () => {
             const off = box.querySelector('[style*="pointer-events: none"]');
-            if (off === null) return requestAnimationFrame(look);
+            if (off === null) {
+                box.scrollTop += by;
+                by = -by;
+                return requestAnimationFrame(turn);
+            }
             const { left, top, width, height } = box.getBoundingClientRect();
             const hit = document.elementFromPoint(left + width / 2, top + height / 2);
             done(hit?.closest('[data-testid="room-row"]') !== null);
         };
         box.style.height = '240px';
-        box.addEventListener('scroll', look, { once: true });
-        setTimeout(() => { box.scrollTop += 30; }, 100);"#;
+        requestAnimationFrame(turn);"#;
     assert_eq!(
         window.run_until_done(under, vec![], PATIENCE).await?,
         serde_json::json!(true)

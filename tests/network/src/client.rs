@@ -123,7 +123,8 @@ pub(crate) fn say(event: &serde_json::Value) {
     let _ = output.flush();
 }
 
-fn tls(authority: &str) -> Result<Arc<rustls::ClientConfig>> {
+/// What trusts this authority, a PEM file, alone.
+pub fn tls(authority: &str) -> Result<Arc<rustls::ClientConfig>> {
     use rustls::pki_types::pem::PemObject;
     let mut roots = rustls::RootCertStore::empty();
     for certificate in rustls::pki_types::CertificateDer::pem_file_iter(authority)? {

@@ -1,23 +1,27 @@
-//! What a test holds: the small network with its gateway, and clients in it.
+//! What a test holds: the small network with its gateway.
 
-use std::collections::HashMap;
-use std::io::{BufRead, BufReader, Write};
+mod client;
+
 use std::path::PathBuf;
-use std::process::{Child, ChildStdin, Command, Stdio};
+use std::process::Stdio;
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use anyhow::{Context, Result, bail, ensure};
-use serde_json::Value;
 use workplace::gateway::inside::Resolver;
-use workplace::gateway::namespaces::{CLIENT, Net, RUN, Who, only_child};
+use workplace::gateway::namespaces::{Net, RUN, Who};
 use workplace::gateway::underlay::{Faults, Ports, Report};
-use workplace::gateway::wireguard::KeyPair;
+use workplace::gateway::wireguard::{KeyPair, WireGuard};
 use workplace::gateway::{ADDRESS, Gateway, NAME, Options, RELAY_PATH};
 
-use crate::client::{Job, Order, Setup, Source};
+use crate::client::{Setup, Source};
+pub use client::Client;
+
+/// A state has to be right after this long.
+pub const RIGHT: Duration = Duration::from_secs(3);
+/// The way up from nothing, on a busy machine.
+pub const UP: Duration = Duration::from_secs(10);
 
 /// People who may sign in. Each test takes one of its own.
 const COLLEAGUES: usize = 12;
@@ -59,6 +63,7 @@ impl Lab {
                 ("tunnel".to_owned(), built("lab-tunnel")?),
             ],
             colleagues: COLLEAGUES,
+            codes: true,
             rekey: REKEY,
         })?;
         Ok(Self {
@@ -125,10 +130,36 @@ impl Lab {
             .profile(&wanted.keys, &wanted.inside, &wanted.ports)
     }
 
-    /// A `WireGuard` client as it should be.
-    pub fn wireguard_client(&self) -> Result<Client> {
-        let wanted = self.wireguard()?;
-        Client::start(self, &wanted.setup, wanted.ports)
+    /// A `WireGuard` client on this line; give it faults before or afterwards.
+    pub fn client(&self, wanted: &Wanted) -> Result<Client> {
+        Client::start(self, &wanted.setup, wanted.ports.clone())
+    }
+
+    /// A `WireGuard` client that is up, with a connection to the desktop inside that is kept.
+    pub fn client_in_use(&self) -> Result<Client> {
+        let mut client = self.client(&self.wireguard()?)?;
+        client.in_use()?;
+        Ok(client)
+    }
+
+    /// A second gateway, for tests that harm it: with the network `10.NUMBER.0.0/16`, without a
+    /// WebSocket. And a client of it in use.
+    pub fn gateway_to_harm(&self, number: u8, port: u16) -> Result<(WireGuard, Client)> {
+        let net = &self.gateway.net;
+        let mut wireguard = WireGuard::new(number, port);
+        let keys = KeyPair::random();
+        let inside = wireguard.add_peer(net, &keys)?;
+        wireguard.start(net)?;
+        let ports = self.gateway.line_to(wireguard.port())?;
+        let key = wireguard.public_key();
+        let mut wanted = self.wanted(keys, ports, key, inside, wireguard.addresses().0);
+        if let Source::WireGuard { websocket, .. } = &mut wanted.setup.source {
+            // The relay leads to the lab's first gateway.
+            *websocket = None;
+        }
+        let mut client = self.client(&wanted)?;
+        client.in_use()?;
+        Ok((wireguard, client))
     }
 
     /// Any program in the client's namespace, as this user. It gets half a minute.
@@ -143,6 +174,30 @@ impl Lab {
             .args(arguments)
             .stdin(Stdio::null())
             .output()?)
+    }
+
+    /// curl(1) in the client's namespace, through this proxy.
+    pub fn curl(
+        &self,
+        who: Who,
+        proxy: &str,
+        password: Option<&str>,
+        url: &str,
+    ) -> Result<std::process::Output> {
+        let mut curl = vec!["curl", "-sS", "--max-time", "10", "-x", proxy];
+        curl.extend(password.iter().flat_map(|password| ["-U", password]));
+        curl.push(url);
+        self.run(who, &curl)
+    }
+
+    /// The device of all clients changes its addresses outside, as from one Wi-Fi to another:
+    /// 10.99.0.HOST and `fd99::HOST` instead of what it has.
+    pub fn device_moves_to(&self, host: u8) -> Result<()> {
+        self.gateway.net.script(&format!(
+            "ip -n client addr flush dev eth0 scope global
+             ip -n client addr add 10.99.0.{host}/24 dev eth0
+             ip -n client addr add fd99::{host}/64 dev eth0 nodad"
+        ))
     }
 
     pub fn faults(&self, ports: &Ports, faults: Faults) -> Result<()> {
@@ -164,266 +219,23 @@ fn setup(source: Source, ports: &Ports) -> Setup {
     }
 }
 
+/// `user:password` of an event that tells about the port.
+pub fn password(port: &serde_json::Value) -> String {
+    let text = |key: &str| port[key].as_str().unwrap_or_default().to_owned();
+    format!("{}:{}", text("user"), text("password"))
+}
+
 /// A program of this package.
 pub fn built(name: &str) -> Result<PathBuf> {
     let here = std::env::current_exe()?;
-    // target/debug/deps/TEST → target/debug/NAME
-    let folder = here
-        .parent()
-        .and_then(|deps| deps.parent())
-        .context("no build folder")?;
-    let program = folder.join(name);
+    let folder = here.parent().context("no build folder")?;
+    // A test is target/debug/deps/TEST; a measurement lies beside the program.
+    let deps = folder.ends_with("deps").then(|| folder.parent()).flatten();
+    let program = deps.unwrap_or(folder).join(name);
     ensure!(
         program.exists(),
         "{} is missing: cargo build -p network-tests",
         program.display()
     );
     Ok(program)
-}
-
-/// A client in the lab. Dropping it kills it.
-pub struct Client {
-    child: Child,
-    input: ChildStdin,
-    events: Receiver<Value>,
-    /// What happened so far, with when.
-    pub seen: Vec<(Instant, Value)>,
-    pub ports: Ports,
-    done: HashMap<u64, Value>,
-    peeked: Option<Value>,
-    next_job: u64,
-}
-
-impl Client {
-    /// Starts one as nobody, without any right.
-    pub fn start(lab: &Lab, setup: &Setup, ports: Ports) -> Result<Self> {
-        let mut command =
-            lab.gateway
-                .net
-                .command(Net::Client, Who::User(CLIENT), &format!("{RUN}/bin/client"));
-        command
-            .arg(serde_json::to_string(setup)?)
-            .env("RUST_BACKTRACE", "0")
-            .env("HOME", format!("{RUN}/home"));
-        Self::spawn(command, ports)
-    }
-
-    /// The same for another program that speaks the same lines.
-    pub fn spawn(mut command: Command, ports: Ports) -> Result<Self> {
-        let mut child = command
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .spawn()?;
-        let input = child.stdin.take().context("a pipe was asked for")?;
-        let output = child.stdout.take().context("a pipe was asked for")?;
-        let (tell, events) = channel();
-        std::thread::spawn(move || {
-            for line in BufReader::new(output).lines().map_while(Result::ok) {
-                let Ok(event) = serde_json::from_str(&line) else {
-                    continue;
-                };
-                if tell.send(event).is_err() {
-                    return;
-                }
-            }
-        });
-        Ok(Self {
-            child,
-            input,
-            events,
-            seen: Vec::new(),
-            ports,
-            done: HashMap::new(),
-            peeked: None,
-            next_job: 0,
-        })
-    }
-
-    pub fn order(&mut self, order: &Order) -> Result<()> {
-        Ok(writeln!(self.input, "{}", serde_json::to_string(order)?)?)
-    }
-
-    /// Does a job and waits for its end. The error is what the job says.
-    pub fn job(&mut self, job: Job) -> Result<String> {
-        let id = self.begin(job)?;
-        self.end(id)
-    }
-
-    /// Begins a job; [`Client::end`] waits for it.
-    pub fn begin(&mut self, job: Job) -> Result<u64> {
-        self.next_job += 1;
-        let id = self.next_job;
-        self.order(&Order::Job { id, job })?;
-        Ok(id)
-    }
-
-    pub fn end(&mut self, id: u64) -> Result<String> {
-        let deadline = Instant::now() + Duration::from_secs(35);
-        loop {
-            if let Some(event) = self.done.remove(&id) {
-                let text = event["text"].as_str().unwrap_or_default().to_owned();
-                return if event["ok"] == true {
-                    Ok(text)
-                } else {
-                    Err(anyhow::Error::msg(text))
-                };
-            }
-            self.next(deadline)
-                .with_context(|| format!("job {id} has no end"))?;
-        }
-    }
-
-    /// Waits for an event of this name after those that were waited for before.
-    pub fn event(&mut self, name: &str, within: Duration) -> Result<Value> {
-        let deadline = Instant::now() + within;
-        loop {
-            let event = self
-                .next(deadline)
-                .with_context(|| format!("no event {name} within {within:?}"))?;
-            if event["event"] == name {
-                return Ok(event);
-            }
-        }
-    }
-
-    /// Waits for the next event that has one of these names.
-    pub fn next_of(&mut self, names: &[&str], within: Duration) -> Result<Value> {
-        let deadline = Instant::now() + within;
-        loop {
-            let event = match self.peeked.take() {
-                Some(event) => event,
-                None => self
-                    .next(deadline)
-                    .with_context(|| format!("none of {names:?} within {within:?}"))?,
-            };
-            if names.iter().any(|name| event["event"] == *name) {
-                return Ok(event);
-            }
-        }
-    }
-
-    /// Waits for the next event that has this key.
-    pub fn next_with(&mut self, key: &str, within: Duration) -> Result<Value> {
-        let deadline = Instant::now() + within;
-        loop {
-            let event = self
-                .next(deadline)
-                .with_context(|| format!("nothing about {key} within {within:?}"))?;
-            if !event[key].is_null() {
-                return Ok(event);
-            }
-        }
-    }
-
-    /// As [`Client::next_of`], which gives it once more.
-    pub fn peek_of(&mut self, names: &[&str], within: Duration) -> Result<Value> {
-        let event = self.next_of(names, within)?;
-        self.peeked = Some(event.clone());
-        Ok(event)
-    }
-
-    /// Waits until the state is this one; it may be already. Gives the state's event.
-    pub fn wait_for(&mut self, state: &str, within: Duration) -> Result<Value> {
-        self.wait_until(&format!("state {state}"), within, |event| {
-            event["state"] == state
-        })
-    }
-
-    /// Waits until the state satisfies this; it may do so already.
-    pub fn wait_until(
-        &mut self,
-        what: &str,
-        within: Duration,
-        wanted: impl Fn(&Value) -> bool,
-    ) -> Result<Value> {
-        let deadline = Instant::now() + within;
-        loop {
-            if let Some(now) = self.state()
-                && wanted(now)
-            {
-                return Ok(now.clone());
-            }
-            let story = self.story();
-            self.next(deadline)
-                .with_context(|| format!("no {what} within {within:?}. States so far: {story}"))?;
-        }
-    }
-
-    /// The present state, as far as it was read.
-    pub fn state(&self) -> Option<&Value> {
-        self.seen
-            .iter()
-            .rev()
-            .map(|(_, event)| event)
-            .find(|event| event["state"].is_string())
-    }
-
-    /// Fails when the state becomes another one within this time.
-    pub fn stays(&mut self, state: &str, time: Duration) -> Result<()> {
-        let deadline = Instant::now() + time;
-        loop {
-            let now = self.state().cloned().unwrap_or_default();
-            ensure!(
-                now["state"] == state,
-                "the state is {now}, not {state}. States so far: {}",
-                self.story()
-            );
-            if self.next(deadline).is_err() {
-                ensure!(Instant::now() >= deadline, "the client ended");
-                return Ok(());
-            }
-        }
-    }
-
-    /// All states so far, for messages.
-    pub fn story(&self) -> String {
-        let states = self
-            .seen
-            .iter()
-            .filter(|(_, event)| event["state"].is_string());
-        let words = states.map(|(_, event)| {
-            format!(
-                "{}({})",
-                event["state"].as_str().unwrap_or("?"),
-                event["why"].as_str().unwrap_or("?")
-            )
-        });
-        words.collect::<Vec<_>>().join(" → ")
-    }
-
-    /// The client's process, for signals.
-    pub fn process(&self) -> Result<u32> {
-        only_child(self.child.id())
-    }
-
-    fn next(&mut self, deadline: Instant) -> Result<Value> {
-        let left = deadline.saturating_duration_since(Instant::now());
-        match self.events.recv_timeout(left) {
-            Ok(event) => {
-                ensure!(
-                    event["event"] != "failed",
-                    "the client failed: {}",
-                    event["why"]
-                );
-                if event["event"] == "done"
-                    && let Some(id) = event["id"].as_u64()
-                {
-                    self.done.insert(id, event.clone());
-                }
-                self.seen.push((Instant::now(), event.clone()));
-                Ok(event)
-            }
-            Err(RecvTimeoutError::Timeout) => bail!("time is over"),
-            Err(RecvTimeoutError::Disconnected) => {
-                bail!("the client ended: {:?}", self.child.wait())
-            }
-        }
-    }
-}
-
-impl Drop for Client {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
 }

@@ -14,8 +14,8 @@
 //! ```no_run
 //! # fn example() -> anyhow::Result<()> {
 //! let lab = network_tests::lab::Lab::shared();
-//! let mut client = lab.wireguard_client()?;
-//! client.wait_for("up", std::time::Duration::from_secs(3))?;
+//! let mut client = lab.client_in_use()?;
+//! client.touch()?;
 //! # Ok(()) }
 //! ```
 

@@ -3,16 +3,12 @@
 
 use std::time::Duration;
 
-use network_tests::client::{Job, Order, Setup};
-use network_tests::lab::{Client, Lab, REKEY};
+use network_tests::client::{Order, Setup};
+use network_tests::lab::{Client, Lab, REKEY, RIGHT, UP};
 use serde_json::Value;
 use workplace::gateway::anyconnect::PASSWORD;
-use workplace::gateway::inside::{DESKTOP, PROBE, SITE};
+use workplace::gateway::inside::DESKTOP;
 use workplace::gateway::underlay::{Faults, Tcp};
-
-const SOON: Duration = Duration::from_secs(10);
-/// A state has to be right after this long.
-const RIGHT: Duration = Duration::from_secs(3);
 
 struct Person<'a> {
     lab: &'a Lab,
@@ -42,7 +38,7 @@ impl<'a> Person<'a> {
 }
 
 fn answer(client: &mut Client, field: &str, answer: &str) {
-    let form = client.event("form", SOON).unwrap();
+    let form = client.event("form", UP).unwrap();
     assert_eq!(form["fields"], serde_json::json!([field]), "{form}");
     client
         .order(&Order::Answers(vec![(field.to_owned(), answer.to_owned())]))
@@ -64,7 +60,7 @@ fn a_session_with_password_and_code_reaches_the_inside_over_both_protocols() {
     let lab = Lab::shared();
     let mut client = client(lab, true);
     Person::new(lab).sign_in(&mut client);
-    let opened = client.event("opened", SOON).unwrap();
+    let opened = client.event("opened", UP).unwrap();
     assert!(
         opened["v4"].as_str().unwrap().starts_with("10.88.0."),
         "{opened}"
@@ -77,25 +73,9 @@ fn a_session_with_password_and_code_reaches_the_inside_over_both_protocols() {
         opened["networks"],
         serde_json::json!(["10.50.0.0/16", "fd50::/64"])
     );
-    let page = client
-        .job(Job::Fetch {
-            host: SITE.to_owned(),
-            path: "/probe".to_owned(),
-        })
-        .unwrap();
-    assert_eq!(page, PROBE);
-    client
-        .job(Job::Echo {
-            host: "fd50::80".to_owned(),
-            bytes: 1 << 20,
-        })
-        .unwrap();
-    client
-        .job(Job::Echo {
-            host: DESKTOP.to_owned(),
-            bytes: 8 << 20,
-        })
-        .unwrap();
+    client.fetch().unwrap();
+    client.echo("fd50::80", 1 << 20).unwrap();
+    client.echo(DESKTOP, 8 << 20).unwrap();
 }
 
 #[test]
@@ -111,7 +91,7 @@ fn a_wrong_password_and_a_wrong_code_do_not_sign_in_and_the_right_ones_then_do()
     let mut wrong_code = true;
     loop {
         let event = client
-            .next_of(&["form", "opened", "signInRefused"], SOON)
+            .next_of(&["form", "opened", "signInRefused"], UP)
             .unwrap();
         if event["event"] == "opened" {
             break;
@@ -142,7 +122,7 @@ fn a_wrong_password_and_a_wrong_code_do_not_sign_in_and_the_right_ones_then_do()
 /// What the gateway does after a wrong answer: `form`, `signInRefused`, or `opened`. A form waits for its answer.
 fn after_a_mistake(client: &mut Client) -> String {
     let event = client
-        .peek_of(&["form", "opened", "signInRefused"], SOON)
+        .peek_of(&["form", "opened", "signInRefused"], UP)
         .unwrap();
     event["event"].as_str().unwrap().to_owned()
 }
@@ -152,13 +132,8 @@ fn new_keys_are_taken_while_connections_go_on() {
     let lab = Lab::shared();
     let mut client = client(lab, true);
     Person::new(lab).sign_in(&mut client);
-    client.event("opened", SOON).unwrap();
-    client
-        .job(Job::Hold {
-            name: "desktop".to_owned(),
-            host: DESKTOP.to_owned(),
-        })
-        .unwrap();
+    client.event("opened", UP).unwrap();
+    client.hold().unwrap();
     let patience = Duration::from_secs(u64::from(REKEY) * 2 + 10);
     for count in [2, 3] {
         loop {
@@ -168,52 +143,39 @@ fn new_keys_are_taken_while_connections_go_on() {
                 break;
             }
         }
-        client
-            .job(Job::Touch {
-                name: "desktop".to_owned(),
-            })
-            .unwrap();
+        client.touch().unwrap();
     }
-    client
-        .job(Job::Echo {
-            host: DESKTOP.to_owned(),
-            bytes: 1 << 20,
-        })
-        .unwrap();
+    client.echo(DESKTOP, 1 << 20).unwrap();
+}
+
+/// Signs in, is in use, lets this happen to TCP until it is noticed, and comes up again without signing in.
+fn noticed_and_left(tcp: Tcp) {
+    let lab = Lab::shared();
+    let mut client = client(lab, false);
+    Person::new(lab).sign_in(&mut client);
+    let up = client.up().unwrap();
+    assert_eq!(up["way"], "tls");
+    client.hold().unwrap();
+    let ports = client.ports.clone();
+    let faults = Faults {
+        tcp,
+        ..Faults::default()
+    };
+    lab.faults(&ports, faults).unwrap();
+    client.not_up().unwrap();
+    lab.faults(&ports, Faults::default()).unwrap();
+    client.up().unwrap();
+    client.touch().unwrap();
 }
 
 #[test]
 fn a_line_that_hangs_is_noticed_and_the_cookie_opens_the_next_session() {
-    let lab = Lab::shared();
-    let mut client = client(lab, false);
-    Person::new(lab).sign_in(&mut client);
-    let up = client.wait_for("up", SOON).unwrap();
-    assert_eq!(up["way"], "tls");
-    client
-        .job(Job::Hold {
-            name: "desktop".to_owned(),
-            host: DESKTOP.to_owned(),
-        })
-        .unwrap();
-    let ports = client.ports.clone();
-    lab.faults(
-        &ports,
-        Faults {
-            tcp: Tcp::Hangs,
-            ..Faults::default()
-        },
-    )
-    .unwrap();
-    client
-        .wait_until("end of up", RIGHT, |now| now["state"] != "up")
-        .unwrap();
-    lab.faults(&ports, Faults::default()).unwrap();
-    client.wait_for("up", SOON).unwrap();
-    client
-        .job(Job::Touch {
-            name: "desktop".to_owned(),
-        })
-        .unwrap();
+    noticed_and_left(Tcp::Hangs);
+}
+
+#[test]
+fn a_portal_that_comes_in_use_is_noticed_and_left_without_signing_in_again() {
+    noticed_and_left(Tcp::Portal);
 }
 
 #[test]
@@ -222,51 +184,22 @@ fn whoever_signed_out_has_to_sign_in_again() {
     let mut client = client(lab, false);
     let person = Person::new(lab);
     person.sign_in(&mut client);
-    client.wait_for("up", SOON).unwrap();
+    client.up().unwrap();
     client.order(&Order::SignOut).unwrap();
-    client.event("signedOut", SOON).unwrap();
+    client.event("signedOut", UP).unwrap();
     let blocked = client.wait_for("blocked", RIGHT).unwrap();
     assert_eq!(why(&blocked), "signInAgain", "{}", client.story());
     client.order(&Order::SignIn).unwrap();
     person.sign_in(&mut client);
-    client.wait_for("up", SOON).unwrap();
+    client.up().unwrap();
 }
 
 #[test]
 fn a_portal_in_the_gateways_place_gets_neither_name_nor_password() {
     let lab = Lab::shared();
     let (setup, ports) = lab.anyconnect().unwrap();
-    lab.faults(
-        &ports,
-        Faults {
-            tcp: Tcp::Portal,
-            ..Faults::default()
-        },
-    )
-    .unwrap();
+    lab.faults(&ports, Faults::portal()).unwrap();
     let mut client = Client::start(lab, &setup, ports).unwrap();
-    let failed = client.event("form", SOON).unwrap_err();
+    let failed = client.event("form", UP).unwrap_err();
     assert!(format!("{failed:#}").contains("certificate"), "{failed:#}");
-}
-
-#[test]
-fn a_portal_that_comes_in_use_is_noticed_and_left_without_signing_in_again() {
-    let lab = Lab::shared();
-    let mut client = client(lab, false);
-    Person::new(lab).sign_in(&mut client);
-    client.wait_for("up", SOON).unwrap();
-    let ports = client.ports.clone();
-    lab.faults(
-        &ports,
-        Faults {
-            tcp: Tcp::Portal,
-            ..Faults::default()
-        },
-    )
-    .unwrap();
-    client
-        .wait_until("end of up", RIGHT, |now| now["state"] != "up")
-        .unwrap();
-    lab.faults(&ports, Faults::default()).unwrap();
-    client.wait_for("up", SOON).unwrap();
 }

@@ -1,16 +1,10 @@
 //! The program that administrators try a profile with.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
-use std::time::Duration;
-
-use network_tests::lab::{Client, Lab};
+use network_tests::lab::{Client, Lab, UP, password};
 use workplace::gateway::inside::{PROBE, SITE};
 use workplace::gateway::namespaces::{CLIENT, Net, RUN, Who};
 use workplace::gateway::underlay::Faults;
-
-const UP: Duration = Duration::from_secs(10);
-/// A state has to be right after this long.
-const RIGHT: Duration = Duration::from_secs(3);
 
 #[test]
 fn a_profile_is_all_that_it_takes_to_reach_the_site() {
@@ -24,36 +18,15 @@ fn a_profile_is_all_that_it_takes_to_reach_the_site() {
     tunnel.args(["up", &profile, "--json"]);
     let mut client = Client::spawn(tunnel, wanted.ports.clone()).unwrap();
     let port = client.next_with("proxy", UP).unwrap();
-    client.wait_for("up", UP).unwrap();
+    client.up().unwrap();
     let proxy = format!("socks5h://{}", port["proxy"].as_str().unwrap());
-    let password = format!(
-        "{}:{}",
-        port["user"].as_str().unwrap(),
-        port["password"].as_str().unwrap()
-    );
     let url = format!("https://{SITE}/probe");
-    let curl = [
-        "curl",
-        "-sS",
-        "--max-time",
-        "10",
-        "-x",
-        &proxy,
-        "-U",
-        &password,
-        &url,
-    ];
-    let output = lab.run(Who::User(CLIENT), &curl).unwrap();
-    assert_eq!(String::from_utf8_lossy(&output.stdout), PROBE, "{output:?}");
-    let nothing = Faults {
-        udp: false,
-        tcp: workplace::gateway::underlay::Tcp::Hangs,
-        ..Faults::default()
-    };
-    lab.faults(&wanted.ports, nothing).unwrap();
-    client
-        .wait_until("end of up", RIGHT, |now| now["state"] != "up")
+    let output = lab
+        .curl(Who::User(CLIENT), &proxy, Some(&password(&port)), &url)
         .unwrap();
+    assert_eq!(String::from_utf8_lossy(&output.stdout), PROBE, "{output:?}");
+    lab.faults(&wanted.ports, Faults::cut()).unwrap();
+    client.not_up().unwrap();
 }
 
 #[test]

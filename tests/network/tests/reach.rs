@@ -1,33 +1,26 @@
 //! Who reaches the inside through the tunnel, and who does not.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
-use std::time::Duration;
-
-use network_tests::client::{Job, Setup};
-use network_tests::lab::{Client, Lab};
+use network_tests::client::Job;
+use network_tests::lab::{Client, Lab, UP, password};
 use serde_json::Value;
 use workplace::gateway::OUTSIDE;
 use workplace::gateway::inside::{DESKTOP, EVIL, PROBE, SITE};
 use workplace::gateway::namespaces::{CLIENT, RUN, Who};
 
-const UP: Duration = Duration::from_secs(10);
 /// Some user who is not the client's.
 const SOMEBODY_ELSE: u32 = 12_345;
 
 /// A client that is up, and its port.
 fn up(lab: &Lab) -> (Client, Value) {
-    let mut client = lab.wireguard_client().unwrap();
+    let mut client = lab.client(&lab.wireguard().unwrap()).unwrap();
     let port = client.event("port", UP).unwrap();
-    client.wait_for("up", UP).unwrap();
+    client.up().unwrap();
     (client, port)
 }
 
 fn probe() -> String {
     format!("https://{SITE}/probe")
-}
-
-fn words(line: &str) -> Vec<String> {
-    line.split_whitespace().map(str::to_owned).collect()
 }
 
 fn nobody_outside_was_asked_for(lab: &Lab, client: &Client, name: &str) {
@@ -42,13 +35,7 @@ fn nobody_outside_was_asked_for(lab: &Lab, client: &Client, name: &str) {
 fn our_own_code_takes_a_stream_without_any_port() {
     let lab = Lab::shared();
     let (mut client, _) = up(lab);
-    let page = client
-        .job(Job::Fetch {
-            host: SITE.to_owned(),
-            path: "/probe".to_owned(),
-        })
-        .unwrap();
-    assert_eq!(page, PROBE);
+    client.fetch().unwrap();
     nobody_outside_was_asked_for(lab, &client, SITE);
 }
 
@@ -56,12 +43,7 @@ fn our_own_code_takes_a_stream_without_any_port() {
 fn both_protocols_of_the_internet_lead_inside() {
     let (mut client, _) = up(Lab::shared());
     for host in ["10.50.0.80", "fd50::80", DESKTOP] {
-        client
-            .job(Job::Echo {
-                host: host.to_owned(),
-                bytes: 100_000,
-            })
-            .unwrap();
+        client.echo(host, 100_000).unwrap();
     }
 }
 
@@ -85,23 +67,14 @@ fn curl_reaches_the_site_by_name_with_the_ports_password() {
     let (client, port) = up(lab);
     for scheme in ["socks5h", "http"] {
         let proxy = format!("{scheme}://{}", port["address"].as_str().unwrap());
-        let password = format!(
-            "{}:{}",
-            port["user"].as_str().unwrap(),
-            port["password"].as_str().unwrap()
-        );
-        let curl = [
-            "curl",
-            "-sS",
-            "--max-time",
-            "10",
-            "-x",
-            &proxy,
-            "-U",
-            &password,
-            &probe(),
-        ];
-        let output = lab.run(Who::User(SOMEBODY_ELSE), &curl).unwrap();
+        let output = lab
+            .curl(
+                Who::User(SOMEBODY_ELSE),
+                &proxy,
+                Some(&password(&port)),
+                &probe(),
+            )
+            .unwrap();
         assert_eq!(
             String::from_utf8_lossy(&output.stdout),
             PROBE,
@@ -116,15 +89,7 @@ fn programs_that_we_started_need_no_password() {
     let (mut client, _) = up(Lab::shared());
     for scheme in ["socks5h", "http"] {
         let curl = format!("curl -sS --max-time 10 -x {scheme}://$PROXY {}", probe());
-        assert_eq!(
-            client
-                .job(Job::Run {
-                    program: words(&curl)
-                })
-                .unwrap(),
-            PROBE,
-            "{scheme}"
-        );
+        assert_eq!(client.run(&curl).unwrap(), PROBE, "{scheme}");
     }
 }
 
@@ -139,11 +104,7 @@ fn webkitgtk_shows_the_site_by_name_and_trusts_its_certificate() {
         .unwrap();
     for scheme in ["socks5", "http"] {
         let program = format!("xvfb-run -a python3 {script} {scheme}://$PROXY https://{SITE}/");
-        let title = client
-            .job(Job::Run {
-                program: words(&program),
-            })
-            .unwrap();
+        let title = client.run(&program).unwrap();
         assert_eq!(title.trim(), PROBE, "{scheme}");
     }
     nobody_outside_was_asked_for(lab, &client, SITE);
@@ -159,11 +120,7 @@ fn chromium_shows_the_site_by_name_and_trusts_its_certificate() {
         .write("chromium.sh", include_str!("chromium.sh"))
         .unwrap();
     let program = format!("sh {script} socks5://$PROXY https://{SITE}/ {RUN}/tls/ca.crt");
-    let page = client
-        .job(Job::Run {
-            program: words(&program),
-        })
-        .unwrap();
+    let page = client.run(&program).unwrap();
     assert!(page.contains(&format!("<title>{PROBE}</title>")), "{page}");
     nobody_outside_was_asked_for(lab, &client, SITE);
 }
@@ -188,11 +145,7 @@ fn strangers_on_this_device_are_turned_away_whoever_they_are() {
         for password in [None, Some("cordee:00000000000000000000000000000000")] {
             for scheme in ["socks5h", "http"] {
                 let proxy = format!("{scheme}://{address}");
-                let url = probe();
-                let mut curl = vec!["curl", "-sS", "--max-time", "5", "-x", &proxy];
-                curl.extend(password.iter().flat_map(|password| ["-U", password]));
-                curl.push(&url);
-                let output = lab.run(who, &curl).unwrap();
+                let output = lab.curl(who, &proxy, password, &probe()).unwrap();
                 assert!(
                     !output.status.success() && output.stdout.is_empty(),
                     "{who:?} {scheme}: {output:?}"
@@ -239,14 +192,7 @@ fn strangers_on_this_device_are_turned_away_whoever_they_are() {
     }
     // And it still serves whom it should.
     let curl = format!("curl -sS --max-time 10 -x socks5h://$PROXY {}", probe());
-    assert_eq!(
-        client
-            .job(Job::Run {
-                program: words(&curl)
-            })
-            .unwrap(),
-        PROBE
-    );
+    assert_eq!(client.run(&curl).unwrap(), PROBE);
 }
 
 #[test]
@@ -255,11 +201,7 @@ fn nothing_but_the_organisation_is_reached_where_the_policy_says_so() {
     let (mut client, _) = up(lab);
     for host in [OUTSIDE, "192.0.2.1", EVIL, "10.99.0.1", "127.0.0.1"] {
         let curl = format!("curl -sS --max-time 5 -x socks5h://$PROXY http://{host}/");
-        client
-            .job(Job::Run {
-                program: words(&curl),
-            })
-            .unwrap_err();
+        client.run(&curl).unwrap_err();
     }
     nobody_outside_was_asked_for(lab, &client, EVIL);
 }
@@ -267,18 +209,13 @@ fn nothing_but_the_organisation_is_reached_where_the_policy_says_so() {
 #[test]
 fn other_destinations_go_past_the_tunnel_and_each_resolver_hears_its_own_names_only() {
     let lab = Lab::shared();
-    let wanted = lab.wireguard().unwrap();
-    let setup = Setup {
-        other_direct: true,
-        ..wanted.setup
-    };
-    let mut client = Client::start(lab, &setup, wanted.ports).unwrap();
-    client.wait_for("up", UP).unwrap();
+    let mut wanted = lab.wireguard().unwrap();
+    wanted.setup.other_direct = true;
+    let mut client = lab.client(&wanted).unwrap();
+    client.up().unwrap();
     let page = |client: &mut Client, url: &str| {
         let curl = format!("curl -sS --max-time 10 -x socks5h://$PROXY {url}");
-        client.job(Job::Run {
-            program: words(&curl),
-        })
+        client.run(&curl)
     };
     assert_eq!(
         page(&mut client, &format!("http://{OUTSIDE}/")).unwrap(),

@@ -113,6 +113,7 @@ fn gateway(colleagues: usize) -> anyhow::Result<()> {
         relay: None,
         programs: Vec::new(),
         colleagues,
+        codes: true,
         rekey: 3600,
     })?;
     let keys = workplace::gateway::wireguard::KeyPair::random();

@@ -20,6 +20,7 @@ fn options() -> Options {
         relay: None,
         programs: Vec::new(),
         colleagues: 1,
+        codes: true,
         rekey: 3600,
     }
 }

@@ -399,7 +399,7 @@ export type SignOutReport = {
 
 /**  How the exchange with the server stands. */
 export type Sync = 
-/**  Nothing has come back from the server yet; what is shown comes from this device. */
+/**  Nothing has come back from the server yet, or since the network changed; what is shown comes from this device. */
 "starting" | 
 /**  The last request was answered, and the next one is waiting at the server. */
 "live" | 

@@ -50,6 +50,9 @@ describe("Face", () => {
     await rerender({ name: "Dr Marie Leroy", picture: "media:1" });
     const picture = container.querySelector("img");
     expect(picture?.getAttribute("src")).toBe("media:1");
+    expect(letters(), "until it has come").toBe("ML");
+    picture?.dispatchEvent(new Event("load"));
+    await vi.waitFor(() => expect(letters()).toBeUndefined());
     picture?.dispatchEvent(new Event("error"));
     await vi.waitFor(() => expect(letters()).toBe("ML"));
     await expectAccessible(container);

@@ -119,6 +119,7 @@ impl Shared {
         let mime = mime
             .parse()
             .map_err(|_| ChatError::Other("a kind of file has no name"))?;
+        self.secrecy_known(room).await?;
         room.send_queue()
             .send_attachment(name, mime, bytes, config)
             .await

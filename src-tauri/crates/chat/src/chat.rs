@@ -12,9 +12,11 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use url::Url;
 
+use crate::arrivals::Arrivals;
 use crate::error::ChatError;
 use crate::media::Registry;
 use crate::rooms::RoomList;
+use crate::secrecy::Open;
 use crate::session::{self, SavedSession, Setup};
 use crate::space::Space;
 use crate::store::{Found, Held};
@@ -64,6 +66,8 @@ pub(crate) struct Shared {
     /// A task of the SDK died: what is shown may no longer follow the server.
     pub broken: watch::Sender<bool>,
     pub space: Space,
+    pub arrivals: Arrivals,
+    pub open: Open,
     pub tasks: TaskTracker,
     pub end: CancellationToken,
     held: Mutex<Option<Held>>,
@@ -139,6 +143,8 @@ impl Chat {
             nudge: Notify::new(),
             broken: watch::Sender::new(false),
             space: Space::of(setup.store.folder.clone()),
+            arrivals: Arrivals::of(&client),
+            open: Open::default(),
             tasks: TaskTracker::new(),
             end: end.clone(),
             held: Mutex::new(Some(held)),
@@ -151,6 +157,7 @@ impl Chat {
         shared.spawn(crate::rooms::follow(shared.clone()));
         shared.spawn(crate::sync::keep(shared.clone(), setup.begin));
         shared.spawn(crate::sync::watch_sdk(shared.clone()));
+        shared.spawn(following(shared.clone()));
         shared.spawn(crate::space::watch(shared.clone()));
         shared.spawn(crate::sync::watch_queue(shared.clone()));
         shared.spawn(crate::sync::watch_session(shared.clone()));
@@ -224,17 +231,17 @@ impl Shared {
             Ok(Err(error)) => matches!(ChatError::from(error), ChatError::Revoked),
             Err(_) => false,
         };
-        let held = self.finish().await;
+        let finished = self.finish().await;
         SignedOut {
             device_revoked,
-            wiped: held.is_some_and(Held::wipe),
+            wiped: finished.is_some_and(|(held, _)| held.wipe()),
         }
     }
 
     /// Ends every task and closes the store; the data stay. A second call does nothing.
     pub(crate) async fn close(&self) {
-        if let Some(held) = self.finish().await {
-            held.release(true);
+        if let Some((held, whole)) = self.finish().await {
+            held.release(whole);
         }
     }
 
@@ -279,8 +286,8 @@ impl Shared {
         self.status.borrow().sync == Sync::Live
     }
 
-    /// Everything ends here; the first caller gets the store.
-    async fn finish(&self) -> Option<Held> {
+    /// Everything ends here; the first caller gets the store, and whether all that came is in it.
+    async fn finish(&self) -> Option<(Held, bool)> {
         let held = self
             .held
             .lock()
@@ -292,6 +299,10 @@ impl Shared {
         if tokio::time::timeout(END, self.tasks.wait()).await.is_err() {
             tracing::warn!("A task of chat did not end in time");
         }
+        let whole = self.arrivals.written(&self.client).await;
+        if !whole {
+            tracing::warn!("Not all that came was written: it is fetched again at the next start");
+        }
         self.timelines.clear();
         if let Err(error) = self.client.pause().await {
             tracing::warn!(
@@ -300,8 +311,12 @@ impl Shared {
                 kind_of(&error)
             );
         }
-        Some(held)
+        Some((held, whole))
     }
+}
+
+async fn following(shared: Arc<Shared>) {
+    shared.arrivals.follow().await;
 }
 
 /// The name of an error without what it holds.

@@ -44,6 +44,7 @@
 #![recursion_limit = "512"]
 
 mod api;
+mod arrivals;
 mod attach;
 mod chat;
 mod encryption;
@@ -55,6 +56,7 @@ mod notices;
 mod people;
 mod profile;
 mod rooms;
+mod secrecy;
 mod send;
 mod session;
 mod space;

@@ -10,6 +10,7 @@ use matrix_sdk::ruma::events::room::encryption::RoomEncryptionEventContent;
 use crate::chat::Shared;
 use crate::error::ChatError;
 use crate::rooms::Known;
+use crate::secrecy;
 use crate::text::names;
 use crate::view::Person;
 
@@ -77,7 +78,9 @@ impl Shared {
             room.join().await?;
             return Ok(room.room_id().to_string());
         }
-        Ok(self.client.create_dm(user).await?.room_id().to_string())
+        let room = self.client.create_dm(user).await?;
+        secrecy::encrypted(&room).await?;
+        Ok(room.room_id().to_string())
     }
 
     /// A new encrypted room for some people.
@@ -100,12 +103,9 @@ impl Shared {
             )
             .to_raw_any(),
         ];
-        Ok(self
-            .client
-            .create_room(request)
-            .await?
-            .room_id()
-            .to_string())
+        let room = self.client.create_room(request).await?;
+        secrecy::encrypted(&room).await?;
+        Ok(room.room_id().to_string())
     }
 
     /// Accepts an invitation, or enters an open room.

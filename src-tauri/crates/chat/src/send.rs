@@ -30,6 +30,7 @@ impl Shared {
         let room = self.room(room)?;
         self.space.enough()?;
         let content = content(draft)?;
+        self.secrecy_known(&room).await?;
         let content = match reply_to(draft)? {
             Some(event_id) => answering(&room, content, event_id).await,
             None => content,
@@ -63,6 +64,7 @@ impl Shared {
             .make_edit_event(event_id, EditedContent::RoomMessage(content))
             .await
             .map_err(|error| ChatError::of(&error, ChatError::Forbidden))?;
+        self.secrecy_known(&room).await?;
         room.send_queue()
             .send(edit)
             .await

@@ -4,12 +4,14 @@
 //!            free < RESERVE                          free < SUSPECT
 //! Enough ──────────────────────▶ Full ─────────────────────────────────▶ Full, messages suspect
 //!   ▲                             │ free ≥ AGAIN                          │ free ≥ AGAIN
-//!   └─────────────────────────────┴────── messages fetched again ◀────────┘
+//!   └─────────────────────────────┘              chat is closed and restored ([`crate::Chat::broken`])
 //! ```
 //! The SDK notes how far it has read the server's list of changes and writes the messages themselves in another
 //! task. When that task finds no room, the messages are missing for ever although everything looks in order. So
 //! the exchange stops and nothing is written any more while there is still some room; and when the disk was so full
-//! that a write may have failed, the messages are fetched again as soon as there is room.
+//! that a write may have failed, chat is restored from what is on it as soon as there is room, and the messages are
+//! fetched again: the keys in memory may be ahead of those that were written, and would refuse the same key message
+//! when it comes once more.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -19,7 +21,6 @@ use tokio::sync::watch;
 
 use crate::chat::Shared;
 use crate::error::ChatError;
-use crate::store::Suspicion;
 
 /// Below this many free bytes nothing more is written: an answer of the server with all it brings takes a few.
 const RESERVE: u64 = 12 << 20;
@@ -61,8 +62,7 @@ impl Space {
 
     /// Something was perhaps not written: the messages are fetched again at the next start.
     pub(crate) fn suspect(&self) {
-        // The mark stays until then.
-        let _ = Suspicion::raise(&self.folder);
+        crate::store::mark_incomplete(&self.folder);
     }
 
     /// Looks at the disk; only [`watch`] says that there is room again. Bytes that are free, `None` where the system
@@ -79,41 +79,21 @@ impl Space {
 /// Watches the disk until chat ends.
 pub(crate) async fn watch(shared: Arc<Shared>) {
     let space = &shared.space;
-    let mut suspicion = None;
+    let mut suspect = false;
     let mut rounds = tokio::time::interval(LOOK);
     rounds.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     loop {
         rounds.tick().await;
         let Some(free) = space.look() else { continue };
-        if free < SUSPECT && suspicion.is_none() {
-            suspicion = Some(Suspicion::raise(&space.folder));
+        if free < SUSPECT && !std::mem::replace(&mut suspect, true) {
+            space.suspect();
         }
         if free < AGAIN || !*space.full.borrow() {
             continue;
         }
-        if suspicion.is_some() {
-            if let Err(error) = fetch_again(&shared).await {
-                tracing::warn!("The messages cannot be fetched again: {error}");
-                continue;
-            }
-            if let Some(suspicion) = suspicion.take() {
-                suspicion.lay();
-            }
+        if suspect {
+            shared.broken.send_replace(true);
         }
         space.full.send_replace(false);
     }
-}
-
-/// Forgets every message that is kept here, so that the server is asked for them again. The queue of messages on
-/// their way out is kept elsewhere and stays.
-async fn fetch_again(shared: &Shared) -> Result<(), ChatError> {
-    shared.sync.stop().await;
-    shared
-        .client
-        .event_cache()
-        .clear_all_rooms()
-        .await
-        .map_err(|error| ChatError::of(&error, ChatError::Other("messages cannot be forgotten")))?;
-    shared.sync.expire_sessions().await;
-    Ok(())
 }

@@ -91,21 +91,14 @@ pub(crate) enum Found {
     Damaged,
 }
 
-/// A mark in the folder that messages may be missing. To rename a file takes no room, so it also works on a full disk.
-#[derive(Debug)]
-pub(crate) struct Suspicion(PathBuf);
-
-impl Suspicion {
-    pub(crate) fn raise(folder: &Path) -> Self {
-        if let Err(error) = fs::rename(folder.join(OPEN_MARK), folder.join(INCOMPLETE_MARK)) {
+/// Notes in the folder that messages may be missing: they are fetched again at the next start. To rename a file takes no
+/// room, so it also works on a full disk.
+pub(crate) fn mark_incomplete(folder: &Path) {
+    match fs::rename(folder.join(OPEN_MARK), folder.join(INCOMPLETE_MARK)) {
+        Err(error) if !folder.join(INCOMPLETE_MARK).exists() => {
             tracing::warn!(kind = ?error.kind(), "The store cannot be marked as incomplete");
         }
-        Self(folder.to_path_buf())
-    }
-
-    /// The messages are being fetched again.
-    pub(crate) fn lay(self) {
-        let _ = fs::rename(self.0.join(INCOMPLETE_MARK), self.0.join(OPEN_MARK));
+        _ => {}
     }
 }
 

@@ -87,6 +87,9 @@ const BROKEN: ChatError = ChatError::Other("a task of the chat library died");
 
 /// One run of the two exchanges, until one of them ends.
 async fn run(shared: &Arc<Shared>, failures: &mut usize) -> Outcome {
+    if *shared.broken.borrow() {
+        return Outcome::Broken;
+    }
     if let Err(error) = shared.space.enough() {
         return Outcome::Failed(error);
     }
@@ -129,6 +132,7 @@ async fn run(shared: &Arc<Shared>, failures: &mut usize) -> Outcome {
             () = shared.nudge.notified() => {
                 // A connection from before the change may be dead without saying so.
                 if answered {
+                    unverified(shared);
                     shared.sync.stop().await;
                     return Outcome::Again;
                 }
@@ -155,6 +159,18 @@ fn expired(error: &matrix_sdk_ui::sync_service::Error) -> bool {
         cause.client_api_error_kind(),
         Some(matrix_sdk::ruma::api::error::ErrorKind::UnknownPos)
     )
+}
+
+/// What was known of the server was known over another network.
+fn unverified(shared: &Shared) {
+    shared.status.send_if_modified(|status| {
+        let was_live = status.sync == Sync::Live;
+        if was_live {
+            status.sync = Sync::Starting;
+            status.since = now();
+        }
+        was_live
+    });
 }
 
 async fn live(shared: &Shared) {

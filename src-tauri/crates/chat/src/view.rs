@@ -14,7 +14,7 @@ use specta::Type;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Type)]
 #[serde(rename_all = "camelCase")]
 pub enum Sync {
-    /// Nothing has come back from the server yet; what is shown comes from this device.
+    /// Nothing has come back from the server yet, or since the network changed; what is shown comes from this device.
     Starting,
     /// The last request was answered, and the next one is waiting at the server.
     Live,

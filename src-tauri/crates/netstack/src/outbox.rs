@@ -36,8 +36,11 @@ impl Outbox {
 
     /// Packets that a connection may add now.
     pub fn room(&self) -> usize {
-        self.capacity
-            .saturating_sub(self.waiting.load(Ordering::Relaxed))
+        self.capacity.saturating_sub(self.waiting())
+    }
+
+    pub fn waiting(&self) -> usize {
+        self.waiting.load(Ordering::Relaxed)
     }
 
     /// Takes what connections made within their room.

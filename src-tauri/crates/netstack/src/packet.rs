@@ -5,7 +5,7 @@ use std::ops::Range;
 
 use bytes::BytesMut;
 use smoltcp::phy::ChecksumCapabilities;
-use smoltcp::wire::{IpProtocol, Ipv4Packet, Ipv4Repr, Ipv6Packet, Ipv6Repr};
+use smoltcp::wire::{IpProtocol, IpRepr, Ipv4Packet, Ipv6Packet};
 
 /// Time to live of what we send; the value every system uses today.
 const HOP_LIMIT: u8 = 64;
@@ -112,36 +112,20 @@ pub fn write_header(
     if payload > usize::from(u16::MAX) - 40 {
         return None;
     }
-    match (source, destination) {
-        (IpAddr::V4(src_addr), IpAddr::V4(dst_addr)) => {
-            let mut header = [0; 20];
-            let repr = Ipv4Repr {
-                src_addr,
-                dst_addr,
-                next_header: protocol,
-                payload_len: payload,
-                hop_limit: HOP_LIMIT,
-            };
-            repr.emit(
-                &mut Ipv4Packet::new_unchecked(&mut header[..]),
-                &ChecksumCapabilities::default(),
-            );
-            bytes.extend_from_slice(&header);
-        }
-        (IpAddr::V6(src_addr), IpAddr::V6(dst_addr)) => {
-            let mut header = [0; 40];
-            let repr = Ipv6Repr {
-                src_addr,
-                dst_addr,
-                next_header: protocol,
-                payload_len: payload,
-                hop_limit: HOP_LIMIT,
-            };
-            repr.emit(&mut Ipv6Packet::new_unchecked(&mut header[..]));
-            bytes.extend_from_slice(&header);
-        }
-        _ => return None,
+    // Two families in one header would make `IpRepr` panic.
+    if source.is_ipv4() != destination.is_ipv4() {
+        return None;
     }
+    let repr = IpRepr::new(
+        source.into(),
+        destination.into(),
+        protocol,
+        payload,
+        HOP_LIMIT,
+    );
+    let mut header = [0; 40];
+    repr.emit(&mut header, &ChecksumCapabilities::default());
+    bytes.extend_from_slice(&header[..repr.header_len()]);
     Some(())
 }
 

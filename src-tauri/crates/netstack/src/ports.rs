@@ -5,6 +5,7 @@ use std::collections::hash_map::Entry;
 use std::hash::{BuildHasherDefault, Hasher};
 
 use parking_lot::RwLock;
+use tokio::sync::Notify;
 
 /// The ephemeral range of RFC 6335 §6, widened downwards as Linux does: 45,000 at once.
 const FIRST: u16 = 20_000;
@@ -24,6 +25,8 @@ pub enum Order {
 pub struct Ports<T> {
     owners: RwLock<Owners<T>>,
     order: Order,
+    /// Tells that the last port was given back.
+    emptied: Notify,
 }
 
 struct Owners<T> {
@@ -35,6 +38,7 @@ impl<T: Clone> Ports<T> {
     pub fn new(order: Order) -> Self {
         Self {
             order,
+            emptied: Notify::new(),
             owners: RwLock::new(Owners {
                 by_port: HashMap::default(),
                 next: rand::random_range(0..COUNT),
@@ -61,7 +65,22 @@ impl<T: Clone> Ports<T> {
     }
 
     pub fn release(&self, port: u16) {
-        self.owners.write().by_port.remove(&port);
+        let mut owners = self.owners.write();
+        owners.by_port.remove(&port);
+        if owners.by_port.is_empty() {
+            self.emptied.notify_waiters();
+        }
+    }
+
+    /// Waits until no port is owned.
+    pub async fn until_empty(&self) {
+        loop {
+            let emptied = self.emptied.notified();
+            if self.len() == 0 {
+                return;
+            }
+            emptied.await;
+        }
     }
 
     pub fn owner(&self, port: u16) -> Option<T> {

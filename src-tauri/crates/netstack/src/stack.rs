@@ -114,6 +114,11 @@ impl Netstack {
         }
     }
 
+    /// Waits until every connection is closed on both sides and has rested (RFC 9293 §3.6.1).
+    pub async fn until_idle(&self) {
+        self.shared.tcp.until_empty().await;
+    }
+
     /// What went through, up to now.
     pub fn stats(&self) -> Stats {
         self.shared.stats()
@@ -141,6 +146,8 @@ pub struct Stats {
     pub refused: u64,
     /// TCP segments that were sent again.
     pub retransmitted: u64,
+    /// Packets that wait for the tunnel to take them.
+    pub waiting: usize,
     /// Connections that are open, opening or closing.
     pub connections: usize,
     /// How long ago the last packet came in.
@@ -222,6 +229,7 @@ impl Shared {
             bytes_out: read(&self.counters.bytes_out),
             refused: read(&self.counters.refused),
             retransmitted: read(&self.counters.retransmitted),
+            waiting: self.outbox.waiting(),
             connections: self.tcp.len(),
             silent_for: (last_in > 0)
                 .then(|| Duration::from_millis(self.milliseconds().saturating_sub(last_in))),

@@ -17,15 +17,10 @@ fn at(address: &str, port: u16) -> std::net::SocketAddr {
     std::net::SocketAddr::new(address.parse().unwrap(), port)
 }
 
-/// Until the last connection gave its port back, except for those that rest in TIME-WAIT.
-async fn until_connections(stack: &crate::Netstack, count: usize) {
-    timeout(LONG, async {
-        while stack.stats().connections != count {
-            tokio::time::sleep(Duration::from_millis(5)).await;
-        }
-    })
-    .await
-    .unwrap();
+/// Until the last connection gave its port back.
+async fn until_none_is_left(stack: &crate::Netstack) {
+    timeout(LONG, stack.until_idle()).await.unwrap();
+    assert_eq!(stack.stats().connections, 0);
 }
 
 #[tokio::test]
@@ -85,7 +80,13 @@ async fn a_tunnel_that_does_not_take_packets_holds_the_writer_back() {
         let stack = stack.clone();
         tokio::spawn(async move { stack.tcp_connect(at(V4, 7)).await });
     }
-    tokio::time::sleep(Duration::from_millis(50)).await;
+    // Each begins with a packet, whether there is room or not.
+    let all_began = async {
+        while stack.stats().waiting < 200 {
+            tokio::task::yield_now().await;
+        }
+    };
+    timeout(LONG, all_began).await.unwrap();
     let udp = stack.udp_bind().unwrap();
     for _ in 0..1000 {
         udp.send_to(&[0; 1000], at(V4, 9)).unwrap();
@@ -102,7 +103,7 @@ async fn a_port_where_nobody_listens_refuses() {
         let refused = stack.tcp_connect(at(address, 81)).await.err();
         assert_eq!(refused, Some(ConnectError::Refused));
     }
-    until_connections(&stack, 0).await;
+    until_none_is_left(&stack).await;
 }
 
 #[tokio::test]
@@ -121,7 +122,7 @@ async fn an_attempt_that_is_dropped_leaves_nothing_behind() {
     world.dead.lock().insert(V4.parse().unwrap());
     let attempt = timeout(Duration::from_millis(30), stack.tcp_connect(at(V4, 7))).await;
     assert!(attempt.is_err());
-    until_connections(&stack, 0).await;
+    until_none_is_left(&stack).await;
 }
 
 #[tokio::test]
@@ -157,7 +158,7 @@ async fn a_closed_stack_ends_reads_and_writes() {
         ended.unwrap_err().kind(),
         std::io::ErrorKind::ConnectionAborted
     );
-    until_connections(&stack, 0).await;
+    until_none_is_left(&stack).await;
 }
 
 #[tokio::test]

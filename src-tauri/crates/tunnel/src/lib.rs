@@ -64,6 +64,7 @@ mod policy;
 mod probe;
 mod profile;
 pub mod proxy;
+mod screen;
 mod source;
 mod state;
 mod stream;

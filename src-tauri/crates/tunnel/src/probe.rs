@@ -24,9 +24,11 @@ use crate::state::{Depth, Doubt, Underneath};
 /// Longest whole probe: name, connection, TLS and answer are four round trips and a lost packet.
 const WHOLE_DEADLINE: Duration = Duration::from_millis(2500);
 /// Longest light probe: a lost packet, and as many round trips as a whole probe on a usual line.
-const LIGHT_DEADLINE: Duration = Duration::from_millis(1500);
-/// On a slow line a light probe may take so many times what the last answer took.
+const LIGHT_DEADLINE: Duration = Duration::from_millis(1300);
+/// On a slow line a light probe may take so many times what the last answer took, and at most this:
+/// with the second between two probes a state is right within three.
 const SLOW_LINE: u32 = 8;
+const LIGHT_DEADLINE_MAX: Duration = Duration::from_millis(1800);
 /// Every so many light probes begin with a connection of their own.
 const WHOLE_EVERY: u32 = 24;
 /// Longest answer of a resolver inside.
@@ -102,7 +104,7 @@ impl Prober {
             Depth::Whole => self.whole(Instant::now() + WHOLE_DEADLINE).await,
             Depth::Light => {
                 let slow = Duration::from_millis(self.took.load(Relaxed).into()) * SLOW_LINE;
-                let deadline = Instant::now() + slow.clamp(LIGHT_DEADLINE, WHOLE_DEADLINE);
+                let deadline = Instant::now() + slow.clamp(LIGHT_DEADLINE, LIGHT_DEADLINE_MAX);
                 let lights = self.lights.fetch_add(1, Relaxed);
                 let kept = self.kept.lock().await.take();
                 let Some(kept) =

@@ -3,9 +3,11 @@
 //!
 //! ```text
 //!   client's namespace                       gateway              inside
-//!   ours (uid nobody, no capability)  ─┐
-//!   wireguard-go, TUN, kernel TCP      ├──▶ wireguard-go TUN ──▶ source 5001, sink 5002, echo 5003
-//!   Go netstack                       ─┘
+//!   ours (uid nobody, no capability)           ─┐
+//!   wireguard-go or boringtun, TUN, kernel TCP  ├──▶ wireguard-go TUN ─┬─▶ source 5001, sink 5002, echo 5003
+//!   Go netstack                                ─┘                      │
+//!   ours with AnyConnect                       ─┬──▶ ocserv ───────────┘
+//!   openconnect, ocproxy                       ─┘
 //! ```
 //!
 //! The same program is the measured client, the load on the kernel's TCP, and the host inside; see [`order`].
@@ -13,6 +15,8 @@
 #![cfg(target_os = "linux")]
 #![allow(clippy::print_stdout, clippy::print_stderr)]
 
+mod anyconnect;
+mod carriers;
 #[path = "../../src/figures.rs"]
 #[allow(
     dead_code,
@@ -22,9 +26,14 @@ mod figures;
 mod host;
 mod load;
 mod measure;
+mod network;
 mod order;
 mod ours;
 mod peers;
+mod recovery;
+mod soak;
+mod speed;
+mod taken;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -55,7 +64,11 @@ enum Part {
     #[command(hide = true)]
     Ours { setup: String },
     #[command(hide = true)]
+    Anyconnect { sign_in: String },
+    #[command(hide = true)]
     Kernel { congestion_control: String },
+    #[command(hide = true)]
+    Socks { proxy: std::net::SocketAddr },
 }
 
 fn main() -> ExitCode {
@@ -79,18 +92,24 @@ fn main() -> ExitCode {
 }
 
 fn run(line: Line) -> anyhow::Result<()> {
-    match line.part {
-        Some(Part::Host) => tokio::runtime::Runtime::new()?.block_on(host::serve()),
-        Some(Part::Ours { setup }) => tokio::runtime::Runtime::new()?.block_on(ours::run(&setup)),
-        Some(Part::Kernel { congestion_control }) => {
-            tokio::runtime::Runtime::new()?.block_on(load::kernel(congestion_control.into()))
-        }
-        None => {
-            let rows = measure::all(&line.plan)?;
-            measure::print(&rows);
-            let file = figures::write(&line.folder, "tunnel", &rows)?;
-            println!("\n{}", file.display());
-            Ok(())
-        }
+    if let Some(part) = line.part {
+        workplace::install_crypto();
+        return tokio::runtime::Runtime::new()?.block_on(serve(part));
+    }
+    let rows = measure::all(&line.plan)?;
+    taken::print(&rows);
+    let name = line.plan.soak.map_or("tunnel", |_| "tunnel-soak");
+    let file = figures::write(&line.folder, name, &rows)?;
+    println!("\n{}", file.display());
+    Ok(())
+}
+
+async fn serve(part: Part) -> anyhow::Result<()> {
+    match part {
+        Part::Host => host::serve().await,
+        Part::Ours { setup } => ours::run(&setup).await,
+        Part::Anyconnect { sign_in } => ours::anyconnect(&sign_in).await,
+        Part::Kernel { congestion_control } => load::kernel(congestion_control.into()).await,
+        Part::Socks { proxy } => load::socks(proxy).await,
     }
 }

@@ -15,6 +15,8 @@ pub enum Kind {
     Latency,
     /// `count` connections with an echo each, all at once, then all open.
     Connections,
+    /// Echoes all the time and a transfer each way now and then, for `seconds`.
+    Soak,
 }
 
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -34,9 +36,13 @@ pub struct Answer {
     pub cpu: f64,
     /// Resident bytes of the client's process at the end.
     pub memory: u64,
+    /// The same after a minute, or when half of the time was over.
+    pub memory_early: u64,
     pub failed: usize,
     /// Seconds.
     pub median: f64,
+    /// Seconds.
+    pub longest: f64,
 }
 
 /// What a client has to know about its tunnel. Keys in hexadecimal, as wireguard-go takes them.
@@ -48,4 +54,11 @@ pub struct Setup {
     pub gateway: String,
     /// Ours inside.
     pub address: String,
+}
+
+/// What a client has to know to sign in to the AnyConnect server.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct SignIn {
+    pub port: u16,
+    pub user: String,
 }

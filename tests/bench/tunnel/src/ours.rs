@@ -6,10 +6,14 @@ use std::time::Instant;
 
 use anyhow::Result;
 use netstack::{Config, Netstack, TcpStream};
-use tunnel::{Carrier, Inside, Key, PacketSource, Udp, WireGuard, WireGuardConfig};
+use tunnel::cstp::{Answers, AnyConnect, Cookie, Gateway, SignIn as CstpSignIn, Step};
+use tunnel::{Carrier, Ended, Inside, Key, PacketSource, Udp, WireGuard, WireGuardConfig};
+use workplace::gateway::NAME;
+use workplace::gateway::anyconnect::PASSWORD;
+use workplace::gateway::namespaces::RUN;
 
 use crate::load::{self, Dial};
-use crate::order::Setup;
+use crate::order::{Setup, SignIn};
 
 /// Serves orders until the input ends.
 pub async fn run(setup: &str) -> Result<()> {
@@ -50,6 +54,52 @@ pub async fn run(setup: &str) -> Result<()> {
         .map_err(|ended| anyhow::anyhow!("{ended:?}"))?;
     tokio::spawn(async move { source.run(link).await });
     load::serve(Stack(stack), began).await
+}
+
+/// The same with AnyConnect.
+pub async fn anyconnect(sign_in: &str) -> Result<()> {
+    let began = Instant::now();
+    let sign_in: SignIn = serde_json::from_str(sign_in)?;
+    let tls = network_tests::client::tls(&format!("{RUN}/tls/ca.crt"))?;
+    let gateway = Gateway::new(NAME, sign_in.port, tls);
+    let cookie = cookie(&gateway, &sign_in.user).await?;
+    let source = AnyConnect::new(gateway, Some(cookie));
+    let inside = source
+        .open()
+        .await
+        .map_err(|ended| anyhow::anyhow!("{ended:?}"))?;
+    let (stack, link) = Netstack::new(Config {
+        v4: inside.v4,
+        mtu: usize::from(inside.mtu),
+        ..Config::default()
+    });
+    tokio::spawn(async move { source.run(link).await });
+    load::serve(Stack(stack), began).await
+}
+
+/// Answers every question with the name or the password.
+async fn cookie(gateway: &Gateway, user: &str) -> Result<Cookie> {
+    let failed = |ended: Ended| anyhow::anyhow!("the sign-in ended: {ended}");
+    let mut step = CstpSignIn::begin(gateway).await.map_err(failed)?;
+    loop {
+        match step {
+            Step::Done(cookie) => return Ok(cookie),
+            Step::Form(dialogue) => {
+                let answers = dialogue
+                    .form()
+                    .questions()
+                    .fold(Answers::new(), |answers, field| {
+                        let answer = if field.name == "username" {
+                            user
+                        } else {
+                            PASSWORD
+                        };
+                        answers.with(field.name.clone(), answer)
+                    });
+                step = dialogue.send(&answers).await.map_err(failed)?;
+            }
+        }
+    }
 }
 
 struct Stack(Netstack);

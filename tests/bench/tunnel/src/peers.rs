@@ -2,26 +2,25 @@
 
 use std::fmt::Write as _;
 use std::io::{BufRead, BufReader, Write};
-use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
-use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use nix::unistd::{SysconfVar, sysconf};
-use workplace::gateway::namespaces::{CLIENT, Namespaces, Net, RUN, Who, only_child};
+use workplace::gateway::namespaces::{CLIENT, Namespaces, Net, RUN, Who};
 
-use crate::order::{Answer, Order, Setup};
+use crate::carriers::{Carrier, SOCKS};
+use crate::order::{Answer, Order, Setup, SignIn};
 
 /// Which client.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Peer {
     /// Ours, as nobody without capabilities.
     Ours,
-    /// wireguard-go with a TUN as root, and the kernel's TCP with this congestion control.
-    Kernel(&'static str),
+    /// This program with a TUN as root, and the kernel's TCP with this congestion control.
+    Kernel(&'static str, &'static str),
     /// wireguard-go with its own network stack, as nobody.
     Netstack,
 }
@@ -35,17 +34,12 @@ pub struct Client {
     carrier: Option<Carrier>,
 }
 
-struct Carrier {
-    child: Child,
-    process: u32,
-}
-
 impl Client {
     pub fn start(net: &Namespaces, peer: Peer, setup: &Setup) -> Result<Self> {
         let user = Who::User(CLIENT);
         let (command, carrier) = match peer {
             Peer::Ours => {
-                let mut command = net.command(Net::Client, user, &format!("{RUN}/bin/bench"));
+                let mut command = bench(net, user);
                 command.arg("ours").arg(serde_json::to_string(setup)?);
                 (command, None)
             }
@@ -59,15 +53,30 @@ impl Client {
                 command.arg(serde_json::to_string(&setup)?);
                 (command, None)
             }
-            Peer::Kernel(congestion_control) => {
-                let carrier = Carrier::start(net, setup)?;
+            Peer::Kernel(program, congestion_control) => {
+                let carrier = Carrier::wireguard(net, program, setup)?;
                 // Only root of the small network may choose one that the system does not use itself.
-                let mut command = net.command(Net::Client, Who::Root, &format!("{RUN}/bin/bench"));
+                let mut command = bench(net, Who::Root);
                 command.args(["kernel", congestion_control]);
                 (command, Some(carrier))
             }
         };
         Self::spawn(command, carrier)
+    }
+
+    /// Ours with AnyConnect, as nobody without capabilities.
+    pub fn anyconnect(net: &Namespaces, sign_in: &SignIn) -> Result<Self> {
+        let mut command = bench(net, Who::User(CLIENT));
+        command.args(["anyconnect", &serde_json::to_string(sign_in)?]);
+        Self::spawn(command, None)
+    }
+
+    /// openconnect without a TUN; the load goes through ocproxy's SOCKS port.
+    pub fn ocproxy(net: &Namespaces, sign_in: &SignIn) -> Result<Self> {
+        let carrier = Carrier::ocproxy(net, sign_in)?;
+        let mut command = bench(net, Who::User(CLIENT));
+        command.args(["socks", SOCKS]);
+        Self::spawn(command, Some(carrier))
     }
 
     fn spawn(mut command: Command, carrier: Option<Carrier>) -> Result<Self> {
@@ -85,11 +94,7 @@ impl Client {
 
     /// Waits for the answer. The processor's time is that of all processes of this client.
     pub fn ask(&mut self, order: &Order) -> Result<Answer> {
-        let carried = |carrier: &Option<Carrier>| match carrier {
-            Some(carrier) => processor_seconds(carrier.process),
-            None => Ok(0.0),
-        };
-        let before = carried(&self.carrier)?;
+        let before = self.carried()?;
         writeln!(self.input, "{}", serde_json::to_string(order)?)?;
         let mut line = String::new();
         self.output.read_line(&mut line)?;
@@ -99,11 +104,17 @@ impl Client {
             self.child.try_wait()?
         );
         let mut answer: Answer = serde_json::from_str(&line)?;
-        answer.cpu += carried(&self.carrier)? - before;
-        if let Some(carrier) = &self.carrier {
-            answer.memory += resident_bytes(carrier.process)?;
+        answer.cpu += self.carried()? - before;
+        for process in self.carrier.iter().flat_map(Carrier::processes) {
+            answer.memory += resident_bytes(process)?;
         }
         Ok(answer)
+    }
+
+    /// Time of the processor of what carries this client's packets.
+    fn carried(&self) -> Result<f64> {
+        let processes = self.carrier.iter().flat_map(Carrier::processes);
+        processes.map(processor_seconds).sum()
     }
 }
 
@@ -114,61 +125,19 @@ impl Drop for Client {
     }
 }
 
-impl Carrier {
-    fn start(net: &Namespaces, setup: &Setup) -> Result<Self> {
-        let mut command = net.command(Net::Client, Who::Root, &format!("{RUN}/bin/wireguard"));
-        let child = command
-            .args(["-f", "wgc"])
-            .env("LOG_LEVEL", "error")
-            .stdin(Stdio::null())
-            .stderr(Stdio::null())
-            .spawn()?;
-        let process = only_child(child.id())?;
-        let carrier = Self { child, process };
-        let settings = format!(
-            "private_key={}\npublic_key={}\nendpoint={}\nallowed_ip=0.0.0.0/0\npersistent_keepalive_interval=25\n",
-            hex(&setup.private_key)?,
-            hex(&setup.gateway_key)?,
-            setup.gateway
-        );
-        tell(&net.path("/run/wireguard/wgc.sock"), &settings)?;
-        net.script(&format!(
-            "ip -n client addr add {}/32 dev wgc; ip -n client link set wgc mtu 1420 up
-             ip -n client route add 10.50.0.0/16 dev wgc",
-            setup.address
-        ))?;
-        Ok(carrier)
-    }
+/// This program as a client.
+fn bench(net: &Namespaces, who: Who) -> Command {
+    net.command(Net::Client, who, &format!("{RUN}/bin/bench"))
 }
 
-impl Drop for Carrier {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-        // Its interface and routes go with it, and the next one wants the same names.
-        let ours = PathBuf::from(format!("/proc/{}/stat", self.process));
-        let deadline = Instant::now() + Duration::from_secs(5);
-        while ours.exists() && Instant::now() < deadline {
-            std::thread::sleep(Duration::from_millis(5));
-        }
-    }
-}
-
-/// Settings for wireguard-go, as soon as it listens (<https://www.wireguard.com/xplatform/>).
-fn tell(socket: &Path, settings: &str) -> Result<()> {
-    let deadline = Instant::now() + Duration::from_secs(10);
-    let mut stream = loop {
-        match UnixStream::connect(socket) {
-            Ok(stream) => break stream,
-            Err(why) if Instant::now() > deadline => return Err(why).context("wireguard-go"),
-            Err(_) => std::thread::sleep(Duration::from_millis(10)),
-        }
-    };
-    write!(stream, "set=1\n{settings}\n")?;
-    let mut line = String::new();
-    BufReader::new(stream).read_line(&mut line)?;
-    ensure!(line.trim() == "errno=0", "wireguard-go refused: {line}");
-    Ok(())
+/// The Rust peer, as `./x bench tunnel` installs it from crates.io.
+pub fn boringtun_program() -> Result<PathBuf> {
+    let folders = std::env::var("PATH").unwrap_or_default();
+    let tools = std::env::var("CORDEE_CACHE").map(|cache| Path::new(&cache).join("tools/bin"));
+    let mut folders = std::env::split_paths(&folders).chain(tools);
+    folders
+        .find_map(|folder| Some(folder.join("boringtun-cli")).filter(|program| program.exists()))
+        .context("boringtun-cli is missing: `./x bench tunnel` installs it")
 }
 
 /// The Go client, built from `tests/bench/peers/netstack`.
@@ -215,7 +184,7 @@ pub fn resident_bytes(process: u32) -> Result<u64> {
     Ok(kib.parse::<u64>()? * 1024)
 }
 
-fn hex(base64: &str) -> Result<String> {
+pub fn hex(base64: &str) -> Result<String> {
     let mut text = String::new();
     for byte in BASE64.decode(base64)? {
         write!(text, "{byte:02x}")?;

@@ -7,6 +7,7 @@ use anyhow::{Context, Result};
 use hmac::{Hmac, Mac};
 use sha1::Sha1;
 
+use super::Options;
 use super::namespaces::{Namespaces, Net, RUN, Who};
 use super::server::Server;
 
@@ -55,9 +56,8 @@ pub struct AnyConnect {
 }
 
 impl AnyConnect {
-    /// `rekey`: seconds after which sessions take new keys.
-    pub fn start(net: &Namespaces, colleagues: usize, rekey: u32) -> Result<Self> {
-        let colleagues: Vec<_> = (1..=colleagues)
+    pub fn start(net: &Namespaces, options: &Options) -> Result<Self> {
+        let colleagues: Vec<_> = (1..=options.colleagues)
             .map(|n| Colleague::new(format!("colleague{n}")))
             .collect();
         let mut codes = String::new();
@@ -66,7 +66,7 @@ impl AnyConnect {
             codes.extend(["HOTP/E/6\t", &colleague.name, "\t-\t", &secret, "\n"]);
         }
         net.write("ocserv/codes", codes)?;
-        net.write("ocserv/ocserv.conf", settings(rekey))?;
+        net.write("ocserv/ocserv.conf", settings(options))?;
         let names: Vec<_> = colleagues
             .iter()
             .map(|colleague| colleague.name.as_str())
@@ -105,9 +105,14 @@ impl AnyConnect {
     }
 }
 
-fn settings(rekey: u32) -> String {
+fn settings(options: &Options) -> String {
+    let codes = if options.codes {
+        format!(",otp={RUN}/ocserv/codes")
+    } else {
+        String::new()
+    };
     format!(
-        r#"auth = "plain[passwd={RUN}/ocserv/people,otp={RUN}/ocserv/codes]"
+        r#"auth = "plain[passwd={RUN}/ocserv/people{codes}]"
 listen-host = 127.0.0.1
 tcp-port = {PORT}
 run-as-user = nobody
@@ -142,6 +147,7 @@ route = 10.50.0.0/255.255.0.0
 route = fd50::/64
 cisco-client-compat = true
 "#,
+        rekey = options.rekey,
         domain = super::inside::DOMAIN,
         v4 = super::inside::Resolver::Honest.v4(),
         v6 = super::inside::Resolver::Honest.v6(),

@@ -58,6 +58,8 @@ pub struct Options {
     pub programs: Vec<(String, PathBuf)>,
     /// People who may sign in to the AnyConnect server; 0: there is none.
     pub colleagues: usize,
+    /// Whether they sign in with a code after the password; some programs can answer only one question.
+    pub codes: bool,
     /// Seconds after which AnyConnect sessions take new keys.
     pub rekey: u32,
 }
@@ -123,7 +125,7 @@ impl Gateway {
         wireguard.start(&net)?;
         let anyconnect = match options.colleagues {
             0 => None,
-            count => Some(Mutex::new(AnyConnect::start(&net, count, options.rekey)?)),
+            _ => Some(Mutex::new(AnyConnect::start(&net, options)?)),
         };
         let relay = options.relay.as_ref().map(|_| {
             let mut relay = net.command(

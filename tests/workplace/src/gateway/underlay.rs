@@ -14,7 +14,8 @@ use anyhow::{Context, Result};
 use serde::{Deserialize, Serialize};
 use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
 use tokio::net::UdpSocket;
-use tokio::sync::{Mutex, RwLock, watch};
+use tokio::sync::{Mutex, RwLock, mpsc, watch};
+use tokio::time::{Instant, sleep_until};
 
 use super::names::Names;
 use super::portal::{Portal, passing};
@@ -27,6 +28,11 @@ const HEADERS: usize = 28;
 const OVERTAKEN: Duration = Duration::from_millis(8);
 /// Datagrams of the gateway that are kept for replaying.
 const KEPT: usize = 32;
+/// What a socket holds while we are busy, bytes. The system's own 208 KiB overflow at every burst: that would be a
+/// line that loses, whatever was ordered.
+const SOCKET: usize = 4 << 20;
+/// Datagrams on their way in one direction.
+const ON_THE_WAY: usize = 16_384;
 
 /// What a line does to what it carries.
 #[derive(Debug, Clone, Serialize, Deserialize, PartialEq)]
@@ -68,6 +74,32 @@ impl Default for Faults {
             largest: 65_535,
             udp: true,
             tcp: Tcp::Passes,
+        }
+    }
+}
+
+impl Faults {
+    /// No datagram passes.
+    pub fn no_udp() -> Self {
+        Self {
+            udp: false,
+            ..Self::default()
+        }
+    }
+
+    /// No way at all.
+    pub fn cut() -> Self {
+        Self {
+            tcp: Tcp::Hangs,
+            ..Self::no_udp()
+        }
+    }
+
+    /// A captive portal.
+    pub fn portal() -> Self {
+        Self {
+            tcp: Tcp::Portal,
+            ..Self::no_udp()
         }
     }
 }
@@ -122,6 +154,15 @@ struct Line {
     to: SocketAddr,
     clients: RwLock<HashMap<SocketAddr, Arc<UdpSocket>>>,
     kept: Mutex<Kept>,
+    /// What is delayed, one queue for each direction: a line does not exchange places unless it was ordered to.
+    late: [mpsc::Sender<Late>; 2],
+}
+
+/// A datagram on its way.
+struct Late {
+    due: Instant,
+    datagram: Vec<u8>,
+    target: Target,
 }
 
 #[derive(Default)]
@@ -148,7 +189,7 @@ pub async fn run(address: IpAddr, certificate: &str, key: &str) -> Result<()> {
                 websocket,
                 anyconnect,
             } => {
-                let outer = UdpSocket::bind((address, 0)).await?;
+                let outer = bind((address, 0).into()).await?;
                 let faults = watch::Sender::new(Faults::default());
                 let tcp = |to| passing(address, Some(to), faults.subscribe(), portal.clone());
                 let ports = Ports {
@@ -190,7 +231,10 @@ pub async fn run(address: IpAddr, certificate: &str, key: &str) -> Result<()> {
 
 impl Line {
     fn open(outer: UdpSocket, to: SocketAddr, faults: watch::Sender<Faults>) -> Arc<Self> {
+        let (up, upwards) = mpsc::channel(ON_THE_WAY);
+        let (down, downwards) = mpsc::channel(ON_THE_WAY);
         let line = Arc::new(Self {
+            late: [up, down],
             faults,
             up: AtomicU64::new(0),
             down: AtomicU64::new(0),
@@ -200,7 +244,17 @@ impl Line {
             kept: Mutex::default(),
         });
         tokio::spawn(line.clone().upwards());
+        for way in [upwards, downwards] {
+            tokio::spawn(line.clone().deliver(way));
+        }
         line
+    }
+
+    async fn deliver(self: Arc<Self>, mut way: mpsc::Receiver<Late>) {
+        while let Some(late) = way.recv().await {
+            sleep_until(late.due).await;
+            self.send(&late.datagram, &late.target).await;
+        }
     }
 
     async fn upwards(self: Arc<Self>) {
@@ -230,7 +284,7 @@ impl Line {
         if let Some(known) = self.clients.read().await.get(&client) {
             return Ok(known.clone());
         }
-        let inner = Arc::new(UdpSocket::bind("127.0.0.1:0").await?);
+        let inner = Arc::new(bind(([127, 0, 0, 1], 0).into()).await?);
         inner.connect(self.to).await?;
         self.clients.write().await.insert(client, inner.clone());
         let (line, socket) = (self.clone(), inner.clone());
@@ -263,7 +317,8 @@ impl Line {
         }
         let copies = 1 + usize::from(happens(faults.duplicate));
         let mut wait = Duration::from_millis(faults.delay);
-        if happens(faults.reorder) {
+        let overtaken = happens(faults.reorder);
+        if overtaken {
             wait += OVERTAKEN;
         }
         for _ in 0..copies {
@@ -271,11 +326,21 @@ impl Line {
                 self.send(datagram, &target).await;
                 continue;
             }
-            let (line, target, datagram) = (self.clone(), target.clone(), datagram.to_vec());
-            tokio::spawn(async move {
-                tokio::time::sleep(wait).await;
-                line.send(&datagram, &target).await;
-            });
+            let late = Late {
+                due: Instant::now() + wait,
+                datagram: datagram.to_vec(),
+                target: target.clone(),
+            };
+            if overtaken {
+                let line = self.clone();
+                tokio::spawn(async move {
+                    sleep_until(late.due).await;
+                    line.send(&late.datagram, &late.target).await;
+                });
+            } else {
+                // A full queue loses, as any router's.
+                let _ = self.late[target.direction()].try_send(late);
+            }
         }
         true
     }
@@ -310,4 +375,20 @@ impl Line {
 enum Target {
     Gateway(Arc<UdpSocket>),
     Client(SocketAddr),
+}
+
+impl Target {
+    const fn direction(&self) -> usize {
+        match self {
+            Self::Gateway(_) => 0,
+            Self::Client(_) => 1,
+        }
+    }
+}
+
+async fn bind(to: SocketAddr) -> Result<UdpSocket> {
+    let socket = UdpSocket::bind(to).await?;
+    // The system may allow less.
+    let _ = socket2::SockRef::from(&socket).set_recv_buffer_size(SOCKET);
+    Ok(socket)
 }

@@ -1,5 +1,6 @@
 import { fireEvent } from "@testing-library/svelte";
 import userEvent from "@testing-library/user-event";
+import { tick } from "svelte";
 import { describe, expect, it, vi } from "vitest";
 import type { Body, Node } from "~/backend/backend";
 import { problem, type FakeBackend } from "~/backend/fake";
@@ -68,6 +69,30 @@ describe("the conversations", () => {
     await userEvent.keyboard("{Enter}");
     await appears("timeline");
     expect(byId("room-name").textContent).toBe("Cardiologie");
+  });
+
+  it("stand still while one aims and presses, so that the click counts", async () => {
+    const backend = quickBackend();
+    openApp(backend);
+    await userEvent.click(await appears("rail-chat"));
+    await appears("room-row");
+    const names = () => allById("room-row").map((row) => row.dataset.name);
+    const before = names();
+    const cardiology = allById("room-row").find((row) => row.dataset.name === "Cardiologie")!;
+    const mouse = userEvent.setup();
+    const last = backend.talks.find((talk) => talk.room.name === before.at(-1))!;
+    await mouse.pointer({ target: cardiology });
+    backend.receive(last.room.id, "Pierre Dupont", "bonjour");
+    await tick();
+    expect(names(), "while one aims").toEqual(before);
+    await mouse.pointer({ keys: "[MouseLeft>]", target: cardiology });
+    backend.receive(last.room.id, "Pierre Dupont", "vous êtes là ?");
+    await tick();
+    expect(names(), "while one presses").toEqual(before);
+    await mouse.pointer({ keys: "[/MouseLeft]", target: cardiology });
+    await appears("timeline");
+    expect(byId("room-name").textContent).toBe("Cardiologie");
+    await vi.waitFor(() => expect(names().indexOf(last.room.name)).toBeLessThan(before.length - 1));
   });
 
   it("is searched by name", async () => {
@@ -229,6 +254,21 @@ describe("a conversation", () => {
     const backend = quickBackend();
     await openRoom(backend);
     await vi.waitFor(() => expect(backend.calls).toContain("markRead"));
+  });
+
+  it("does not count as new what is being read", async () => {
+    const backend = quickBackend();
+    await openRoom(backend);
+    await vi.waitFor(() => expect(backend.calls).toContain("markRead"));
+    const row = allById("room-row").find((one) => one.dataset.name === "Cardiologie")!;
+    const badge = () => byId("rail-chat").textContent;
+    const before = badge();
+    backend.calls.length = 0;
+    backend.receive(CARDIOLOGY, "Pierre Dupont", "bonjour");
+    await says("bonjour");
+    expect(backend.calls, "not read yet").not.toContain("markRead");
+    expect(row.querySelector(".count")).toBeNull();
+    expect(badge()).toBe(before);
   });
 
   it("says who types", async () => {

@@ -10,6 +10,7 @@ export const chat: Place = {
   view: Chat,
   badge: (desk) => {
     const { unread, invitations } = desk.chat.status;
-    return { count: unread + invitations, label: m.unread_rooms({ count: unread + invitations }) };
+    const count = Math.max(0, unread - desk.rooms.beingRead) + invitations;
+    return { count, label: m.unread_rooms({ count }) };
   },
 };

@@ -1,6 +1,9 @@
 import type { Backend, ListDiff, Problem, Room, Stop } from "~/backend/backend";
 import { DiffMismatch, applyDiffs } from "./diff";
 
+/** Who neither moves the pointer nor clicks for this long is not about to hit a row, ms. */
+const STILL = 1500;
+
 export type RoomFilter = "all" | "unread" | "people" | "channels";
 
 /** All joined and invited rooms, most recent first, as the stream of Rust builds them. */
@@ -8,6 +11,13 @@ export class Rooms {
   list = $state.raw<readonly Room[]>([]);
   loaded = $state(false);
   problem = $state.raw<Problem | null>(null);
+  /** The room whose newest message somebody is looking at: what comes there is not news, although the servers do not know yet. */
+  reading = $state<string | null>(null);
+  /** How much of what counts as unread is being read at this moment. */
+  readonly beingRead = $derived.by(() => {
+    const room = this.reading === null ? undefined : this.byId.get(this.reading);
+    return room === undefined || room.muted ? 0 : Math.max(room.unread, Number(room.marked));
+  });
   readonly byId = $derived(new Map(this.list.map((room) => [room.id, room])));
   readonly invitations = $derived(this.list.filter((room) => room.invited));
   /** Who wrote to you: rooms with something new, mentions first. */
@@ -19,6 +29,9 @@ export class Rooms {
 
   #stop: Stop | null = null;
   #generation = 0;
+  /** What the shell told; `list` shows it at once, or when the pointer rests. */
+  #told: readonly Room[] = [];
+  #held: ReturnType<typeof setTimeout> | undefined;
 
   constructor(private readonly backend: Backend) {}
 
@@ -47,14 +60,43 @@ export class Rooms {
     if (this.#generation % 2 === 1) this.#generation += 1;
     this.#stop?.();
     this.#stop = null;
-    this.list = [];
+    this.#told = [];
+    this.#show();
     this.loaded = false;
     this.problem = null;
   }
 
+  /**
+   * The list stands still while somebody aims at a row and presses: a message would move it away from under the
+   * pointer, and a click counts only where press and release meet the same row.
+   */
+  hold(): void {
+    clearTimeout(this.#held);
+    this.#held = setTimeout(() => this.#show(), STILL);
+  }
+
+  /** The button is up again; the click itself comes right after. */
+  release(): void {
+    if (this.#held === undefined) return;
+    clearTimeout(this.#held);
+    this.#held = setTimeout(() => this.#show());
+  }
+
+  /** What is new in a room for somebody who looks at the window now. */
+  news(room: Room): Pick<Room, "unread" | "mentions" | "marked"> {
+    return room.id === this.reading ? { unread: 0, mentions: 0, marked: false } : room;
+  }
+
+  #show(): void {
+    clearTimeout(this.#held);
+    this.#held = undefined;
+    this.list = this.#told;
+  }
+
   #take(diffs: ListDiff<Room>[]): void {
     try {
-      this.list = applyDiffs(this.list, diffs);
+      this.#told = applyDiffs(this.#told, diffs);
+      if (this.#held === undefined || !this.loaded) this.#show();
       this.loaded = true;
     } catch (mismatch) {
       if (!(mismatch instanceof DiffMismatch)) throw mismatch;

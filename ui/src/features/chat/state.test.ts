@@ -30,6 +30,19 @@ describe("the room list", () => {
     expect(rooms.list).toEqual([]);
   });
 
+  it("shows what came meanwhile when the pointer rests", async () => {
+    const backend = quickBackend();
+    const rooms = new Rooms(backend);
+    await rooms.start();
+    vi.useFakeTimers();
+    rooms.hold();
+    backend.receive(CARDIOLOGY, "Pierre Dupont", "bonjour");
+    expect(rooms.byId.get(CARDIOLOGY)?.unread).toBe(2);
+    vi.advanceTimersByTime(1500);
+    expect(rooms.byId.get(CARDIOLOGY)?.unread).toBe(3);
+    vi.useRealTimers();
+  });
+
   it("keeps the problem when it cannot be loaded, and tries again", async () => {
     const backend = quickBackend();
     backend.failing.set("rooms", problem("network.offline"));

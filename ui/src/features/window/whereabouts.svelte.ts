@@ -16,7 +16,7 @@ export class Whereabouts {
     this.place = place;
     this.section = section;
     // Only the place is remembered: a room's identifier says with whom somebody talks.
-    if (place === "today" || place === "chat") remember(place);
+    if (place !== "settings" && place !== "connection") remember(place);
   }
 
   openRoom(room: string | null): void {
@@ -39,7 +39,7 @@ export class Whereabouts {
 
 function lastPlace(): PlaceId {
   try {
-    return localStorage.getItem(LAST_PLACE) === "chat" ? "chat" : "today";
+    return localStorage.getItem(LAST_PLACE) ?? "today";
   } catch {
     return "today";
   }

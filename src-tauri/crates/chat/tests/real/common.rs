@@ -1,6 +1,8 @@
 //! People at their screens.
 
+use std::ffi::OsString;
 use std::path::PathBuf;
+use std::process::Stdio;
 use std::time::Duration;
 
 use chat::{
@@ -33,6 +35,29 @@ pub async fn own() -> Workplace {
     })
     .await
     .expect("the workplace comes up")
+}
+
+/// Runs one test of this program again in a namespace of its own, after a line of shell.
+pub async fn again(
+    name: &str,
+    namespace: &str,
+    first: &str,
+    given: impl IntoIterator<Item = (&'static str, OsString)>,
+) {
+    let script = format!("{first} && exec \"$0\" --exact \"$1\" --nocapture");
+    let run = tokio::process::Command::new("unshare")
+        .args(["--user", "--map-root-user", namespace, "sh", "-c", &script])
+        .arg(std::env::current_exe().unwrap())
+        .arg(name)
+        .envs(given)
+        .stdin(Stdio::null())
+        .kill_on_drop(true)
+        .status();
+    let status = tokio::time::timeout(4 * PATIENCE, run)
+        .await
+        .expect("in time")
+        .expect("unshare(1) of util-linux");
+    assert!(status.success(), "{name}, {namespace}: {status}");
 }
 
 /// One person's device.
@@ -94,6 +119,19 @@ impl Device {
         device
             .until(|status| status.sync == chat::Sync::Live && status.all_rooms)
             .await;
+        device
+    }
+
+    pub async fn restored(homeserver: &Url, session: &str, setup: Setup) -> Self {
+        let device = Self {
+            chat: Chat::restore(session, setup.clone())
+                .await
+                .expect("restored"),
+            folder: None,
+            setup,
+            homeserver: homeserver.clone(),
+        };
+        device.until(|status| status.sync == chat::Sync::Live).await;
         device
     }
 
@@ -200,16 +238,10 @@ impl<T: Clone + std::fmt::Debug> Watched<T> {
             }
         })
         .await;
-        // The end of the list says most; a megabyte of it says nothing.
-        let shown: String = format!("{:?}", self.list)
-            .chars()
-            .rev()
-            .take(4_000)
-            .collect();
         assert!(
             outcome.is_ok(),
-            "no {what} in …{}",
-            shown.chars().rev().collect::<String>()
+            "no {what} in {}",
+            squeezed(&format!("{:?}", self.list))
         );
     }
 
@@ -278,4 +310,11 @@ pub fn event_id(item: &Item) -> String {
         } => id.clone(),
         other => panic!("no event id in {other:?}"),
     }
+}
+
+/// The end of a list says most, and the same letter a thousand times says nothing.
+fn squeezed(list: &str) -> String {
+    let mut shown: Vec<char> = list.chars().collect();
+    shown.dedup();
+    shown[shown.len().saturating_sub(8_000)..].iter().collect()
 }

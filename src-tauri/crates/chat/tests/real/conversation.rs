@@ -378,6 +378,65 @@ async fn a_message_in_clear_is_marked_in_an_encrypted_room_and_nowhere_else() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_first_message_in_a_room_that_was_just_made_is_encrypted() {
+    let workplace = shared().await;
+    let one = Device::sign_in(workplace, 28).await;
+    for number in 0..10 {
+        let name = format!("Nouveau {number}");
+        let room = one.chat.create_room(&name, &[]).await.unwrap();
+        says_in_secret(&one, &room).await;
+    }
+    one.chat.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_message_right_after_encryption_was_turned_on_elsewhere_is_encrypted() {
+    let workplace = shared().await;
+    let one = Device::sign_in(workplace, 28).await;
+    let me = one.chat.user_id();
+    let everybody = workplace.everybody().unwrap();
+    let wanted = serde_json::json!({ "name": "Ouvert", "preset": "private_chat" });
+    for _ in 0..5 {
+        let room = everybody.create_room(&me, &wanted).await.unwrap();
+        one.room(|known| known.id == room && known.encrypted == Some(false))
+            .await;
+        let path = ["rooms", &room, "state", "m.room.encryption"];
+        let on = serde_json::json!({ "algorithm": "m.megolm.v1.aes-sha2" });
+        everybody
+            .send("PUT".parse().unwrap(), &me, &path, None, &on)
+            .await
+            .unwrap();
+        says_in_secret(&one, &room).await;
+    }
+    one.chat.close().await;
+}
+
+/// Says something, and asks the server what it got.
+async fn says_in_secret(one: &Device, room: &str) {
+    one.say(room, "en secret").await;
+    let (_, mut items) = one.open(room).await;
+    let sent = items
+        .one("sent", |item| {
+            text_of(item).as_deref() == Some("en secret") && is_sent(item)
+        })
+        .await;
+    let event = event_id(&sent);
+    let path = ["rooms", room, "event", &event];
+    let everybody = shared().await.everybody().unwrap();
+    let there = everybody
+        .send(
+            "GET".parse().unwrap(),
+            &one.chat.user_id(),
+            &path,
+            None,
+            &serde_json::json!({}),
+        )
+        .await
+        .unwrap();
+    assert_eq!(there["type"], "m.room.encrypted");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_answer_to_a_message_that_is_not_on_the_screen_shows_what_it_answers() {
     let workplace = shared().await;
     let one = Device::sign_in(workplace, 23).await;

@@ -3,11 +3,10 @@
 
 use std::io::Write;
 use std::path::PathBuf;
-use std::process::Stdio;
 
 use chat::{Chat, ChatError, Item, Sync};
 
-use crate::common::{Device, PATIENCE, draft, is_sent, setup_trusting, shared, text_of};
+use crate::common::{Device, PATIENCE, again, draft, is_sent, setup_trusting, shared, text_of};
 
 const NAME: &str = "disk::a_full_disk_is_said_and_no_message_is_lost";
 const SMALL: &str = "CORDEE_TEST_SMALL_DISK";
@@ -25,26 +24,15 @@ async fn a_full_disk_is_said_and_no_message_is_lost() {
     }
     let workplace = shared().await;
     let folder = tempfile::tempdir().unwrap();
-    let script = format!(
-        "mount -t tmpfs -o size=48m none \"${SMALL}\" && exec \"$0\" --exact \"$1\" --nocapture"
-    );
-    let run = tokio::process::Command::new("unshare")
-        .args(["--user", "--map-root-user", "--mount", "sh", "-c", &script])
-        .arg(std::env::current_exe().unwrap())
-        .arg(NAME)
-        .env(SMALL, folder.path())
-        .env(SERVER, workplace.homeserver())
-        .env(AUTHORITY, workplace.authority_file())
-        .env(PERSON, &workplace.people()[29].uid)
-        .env(OTHER, &workplace.people()[31].uid)
-        .stdin(Stdio::null())
-        .kill_on_drop(true)
-        .status();
-    let status = tokio::time::timeout(4 * PATIENCE, run)
-        .await
-        .expect("in time")
-        .expect("unshare(1) of util-linux");
-    assert!(status.success(), "on the small disk: {status}");
+    let first = format!("mount -t tmpfs -o size=48m none \"${SMALL}\"");
+    let given = [
+        (SMALL, folder.path().into()),
+        (SERVER, workplace.homeserver().to_string().into()),
+        (AUTHORITY, workplace.authority_file().into()),
+        (PERSON, workplace.people()[29].uid.clone().into()),
+        (OTHER, workplace.people()[31].uid.clone().into()),
+    ];
+    again(NAME, "--mount", &first, given).await;
 }
 
 async fn on_small_disk(folder: PathBuf) {
@@ -76,11 +64,7 @@ async fn on_small_disk(folder: PathBuf) {
         .await;
 
     fill(&folder.join("filler"));
-    let error = one.chat.send(&room, draft("plein")).await.unwrap_err();
-    assert!(matches!(error, ChatError::DiskFull), "{error:?}");
-    let full = one.until(|status| status.sync == Sync::Error).await;
-    assert_eq!(full.problem.unwrap().code, "chat.diskFull");
-    // What comes while there is no room waits at the server.
+    // What comes while there is no room, some of it before anybody noticed.
     let (_, mut heard) = other.open(&room).await;
     for number in 0..DURING {
         other
@@ -93,7 +77,22 @@ async fn on_small_disk(folder: PathBuf) {
                 && list.iter().filter(|item| is_sent(item)).count() > DURING
         })
         .await;
+    let error = one.chat.send(&room, draft("plein")).await.unwrap_err();
+    assert!(matches!(error, ChatError::DiskFull), "{error:?}");
+    let full = one.until(|status| status.sync == Sync::Error).await;
+    assert_eq!(full.problem.unwrap().code, "chat.diskFull");
+
     std::fs::remove_file(folder.join("filler")).unwrap();
+    // Writes may have failed: chat asks to be restored, as the shell does then.
+    let mut broken = one.chat.broken();
+    tokio::time::timeout(PATIENCE, broken.wait_for(|broken| *broken))
+        .await
+        .expect("in time")
+        .unwrap();
+    let session = one.chat.session().borrow().json.clone();
+    one.chat.close().await;
+    one.chat = Chat::restore(&session, one.setup()).await.unwrap();
+    let (_, mut items) = one.open(&room).await;
     one.until(|status| status.sync == Sync::Live).await;
     one.say(&room, "après").await;
     let all = |list: &[Item]| {
@@ -105,7 +104,6 @@ async fn on_small_disk(folder: PathBuf) {
     };
     items.until("all of them, once", all).await;
     one.until(|status| status.queued == 0).await;
-    assert!(!*one.chat.broken().borrow(), "nothing died of it");
     let session = one.chat.session().borrow().json.clone();
     one.chat.close().await;
     one.chat = Chat::restore(&session, one.setup())

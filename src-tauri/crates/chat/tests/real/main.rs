@@ -5,6 +5,8 @@
 
 mod common;
 mod conversation;
+#[cfg(target_os = "linux")]
+mod cut;
 mod damage;
 #[cfg(target_os = "linux")]
 mod disk;

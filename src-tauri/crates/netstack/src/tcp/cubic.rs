@@ -106,6 +106,7 @@ impl Cubic {
     /// `acked` bytes arrived while the window was what held us back.
     pub fn acknowledged(&mut self, acked: u64, rtt: Duration, now: Time) {
         if self.in_slow_start() {
+            // Without a limit for one acknowledgement: the pacer keeps batches apart (RFC 9406 §4.3).
             let grown = if self.start.cautious.is_some() {
                 acked / CAUTIOUS_DIVISOR
             } else {
@@ -118,9 +119,10 @@ impl Cubic {
     }
 
     /// One round-trip sample, taken when everything before `una` had arrived and everything before
-    /// `next` was sent (RFC 9406 §4.2).
+    /// `next` was sent (RFC 9406 §4.2). Only the first slow start is left early: later ones know
+    /// from a loss where to end (§4.3).
     pub fn round_trip(&mut self, rtt: Duration, una: u64, next: u64) {
-        if !self.in_slow_start() {
+        if !self.in_slow_start() || self.threshold != u64::MAX {
             return;
         }
         let start = &mut self.start;
@@ -266,31 +268,76 @@ mod tests {
         assert!((17..=25).contains(&windows[19]), "{}", windows[19]);
     }
 
-    #[test]
-    fn slow_start_doubles_and_ends_when_the_round_trip_grows() {
-        let mut cubic = Cubic::new(MSS);
-        let mut una = 0;
-        let mut next = cubic.window();
-        let mut rtt = Duration::from_millis(20);
-        for round in 0..30 {
+    /// Rounds of slow start with twenty samples each, whose times `rtt` gives by round and place;
+    /// gives the window after each round, and stops when slow start is over.
+    fn start(cubic: &mut Cubic, rounds: u32, rtt: impl Fn(u32, u64) -> u64) -> Vec<u64> {
+        const SAMPLES: u64 = 20;
+        let (mut una, mut next) = (0, cubic.window());
+        let mut windows = Vec::new();
+        for round in 0..rounds {
             let window = cubic.window();
-            for _ in 0..10 {
+            for place in 0..SAMPLES {
+                let rtt = Duration::from_millis(rtt(round, place));
                 cubic.round_trip(rtt, una, next);
-                cubic.acknowledged(window / 10, rtt, Time::ZERO);
-                una += window / 10;
+                cubic.acknowledged(window / SAMPLES, rtt, Time::ZERO);
+                una += window / SAMPLES;
             }
             una = una.max(next);
             next = una + cubic.window();
-            if round < 5 {
-                assert_eq!(cubic.window(), window * 2);
-            } else {
-                rtt += Duration::from_millis(6);
-            }
+            windows.push(cubic.window());
             if !cubic.in_slow_start() {
-                assert!(round < 15, "left in round {round}");
-                return;
+                break;
             }
         }
-        unreachable!("never left slow start");
+        windows
+    }
+
+    #[test]
+    fn a_steady_line_doubles_the_window_each_round() {
+        let mut cubic = Cubic::new(MSS);
+        let windows = start(&mut cubic, 10, |_, _| 20);
+        assert_eq!(windows, (1..=10).map(|n| 10_000 << n).collect::<Vec<_>>());
+    }
+
+    #[test]
+    fn a_round_trip_that_stays_longer_is_watched_for_five_rounds_and_then_ends_slow_start() {
+        let mut cubic = Cubic::new(MSS);
+        let windows = start(&mut cubic, 30, |round, _| if round < 5 { 20 } else { 27 });
+        assert_eq!(windows[4], 320_000);
+        assert!(!cubic.in_slow_start());
+        // The part of a round in which it was noticed counts as the first of the five.
+        assert_eq!(windows.len(), 11, "{windows:?}");
+        let slower = windows[5..10]
+            .windows(2)
+            .all(|pair| pair[1] < pair[0] * 13 / 10);
+        assert!(slower, "a quarter of the growth: {windows:?}");
+    }
+
+    #[test]
+    fn a_round_that_was_late_by_chance_costs_its_own_growth_and_no_more() {
+        let mut cubic = Cubic::new(MSS);
+        let windows = start(&mut cubic, 10, |round, _| if round == 5 { 27 } else { 20 });
+        assert!(cubic.in_slow_start());
+        assert!(windows[9] > windows[4] << 4, "doubles again: {windows:?}");
+    }
+
+    #[test]
+    fn batches_that_are_late_in_every_round_do_not_end_slow_start() {
+        // A mobile network hands out its turns: half of each round comes a turn later.
+        let mut cubic = Cubic::new(MSS);
+        let windows = start(&mut cubic, 10, |round, place| {
+            if round > 3 && place < 10 { 28 } else { 20 }
+        });
+        assert!(cubic.in_slow_start());
+        assert!(windows[9] > windows[3] << 5, "{windows:?}");
+    }
+
+    #[test]
+    fn after_a_loss_a_longer_round_trip_does_not_end_slow_start_before_its_threshold() {
+        let mut cubic = after_a_loss_at(1000);
+        cubic.rested();
+        let windows = start(&mut cubic, 6, |round, _| 20 + u64::from(round) * 8);
+        assert_eq!(windows[5], 640_000);
+        assert_eq!(cubic.threshold(), 700_000);
     }
 }

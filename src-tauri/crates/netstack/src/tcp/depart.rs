@@ -52,17 +52,7 @@ impl Connection {
             }
         }
         if let Some(reset) = self.reset_due.take() {
-            let header = Header {
-                control: TcpControl::Rst,
-                sequence: reset.sequence,
-                acknowledgement: reset.acknowledgement,
-                window: 0,
-                mss: None,
-                window_scale: None,
-                sack_permitted: false,
-                timestamp: None,
-                sack: [None; 3],
-            };
+            let header = Header::bare(TcpControl::Rst, reset.sequence, reset.acknowledgement);
             wire.send(&header, self.sender.buffer(), 0, 0);
         }
         held_back
@@ -218,19 +208,14 @@ impl Connection {
         self.options.last_acknowledged = self.receiver.next();
         let (acknowledgement, window) = self.receiver.pay();
         let options = &self.options;
+        let sequence = self.numbering.to_wire(number);
         Header {
-            control,
-            sequence: self.numbering.to_wire(number),
-            acknowledgement: Some(acknowledgement),
             window,
-            mss: None,
-            window_scale: None,
-            sack_permitted: false,
             timestamp: options.timestamps.then(|| Timestamp {
                 value: now.ticks().wrapping_add(options.clock_offset),
                 echo: options.recent,
             }),
-            sack: [None; 3],
+            ..Header::bare(control, sequence, Some(acknowledgement))
         }
     }
 }

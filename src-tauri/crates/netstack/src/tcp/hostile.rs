@@ -214,17 +214,7 @@ fn a_reset_that_is_only_near_is_challenged_not_obeyed() {
     let mut out = Packets::new(ours, theirs);
     let mut connection = opened(now, &mut out);
     let reset = |sequence| Segment {
-        header: Header {
-            control: TcpControl::Rst,
-            sequence,
-            acknowledgement: None,
-            window: 0,
-            mss: None,
-            window_scale: None,
-            sack_permitted: false,
-            timestamp: None,
-            sack: [None; 3],
-        },
+        header: Header::bare(TcpControl::Rst, sequence, None),
         payload: Bytes::new(),
     };
     out.made.clear();
@@ -246,15 +236,13 @@ fn segments_with_an_old_clock_are_not_taken() {
     let mut connection = opened(now, &mut out);
     let data = |value| Segment {
         header: Header {
-            control: TcpControl::Psh,
-            sequence: THEIR_INITIAL.wrapping_add(1),
-            acknowledgement: Some(INITIAL + 1),
             window: 500,
-            mss: None,
-            window_scale: None,
-            sack_permitted: false,
             timestamp: Some(Timestamp { value, echo: 0 }),
-            sack: [None; 3],
+            ..Header::bare(
+                TcpControl::Psh,
+                THEIR_INITIAL.wrapping_add(1),
+                Some(INITIAL + 1),
+            )
         },
         payload: Bytes::from_static(b"late"),
     };

@@ -1,7 +1,7 @@
 //! TCP connections.
 //!
 //! ```text
-//!   TcpStream ── Flow ── Connection ─┬─ Sender ── Rope, Scoreboard (RACK), Rtt, Cubic, Prr
+//!   TcpStream ── Flow ── Connection ─┬─ Sender ── Rope, Scoreboard (RACK), Rtt, Cubic, Prr, Pacer
 //!   (tokio)    (lock,   (protocol,   └─ Receiver ── Reassembly
 //!              task)    no I/O, no clock)
 //! ```
@@ -12,6 +12,7 @@ mod cubic;
 mod depart;
 mod facts;
 mod flow;
+mod pacer;
 mod prr;
 mod reassembly;
 mod receiver;

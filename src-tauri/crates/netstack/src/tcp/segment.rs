@@ -36,6 +36,23 @@ pub struct Header {
     pub sack: [Option<(u32, u32)>; 3],
 }
 
+impl Header {
+    /// Without options and without a window.
+    pub const fn bare(control: TcpControl, sequence: u32, acknowledgement: Option<u32>) -> Self {
+        Self {
+            control,
+            sequence,
+            acknowledgement,
+            window: 0,
+            mss: None,
+            window_scale: None,
+            sack_permitted: false,
+            timestamp: None,
+            sack: [None; 3],
+        }
+    }
+}
+
 /// RFC 7323 §3.2.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Timestamp {

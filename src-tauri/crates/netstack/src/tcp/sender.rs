@@ -14,6 +14,7 @@ mod transmit;
 use std::time::Duration;
 
 use super::cubic::Cubic;
+use super::pacer::Pacer;
 use super::prr::Prr;
 use super::rope::{Rope, to_usize};
 use super::rtt::Rtt;
@@ -40,6 +41,7 @@ pub struct Sender {
     board: Scoreboard,
     rtt: Rtt,
     cubic: Cubic,
+    pacer: Pacer,
     phase: Phase,
     /// First number that is not acknowledged.
     una: u64,
@@ -89,6 +91,8 @@ struct Timers {
     reorder: Option<Time>,
     /// Asks a closed window whether it opened (RFC 9293 §3.8.6.1).
     persist: Option<Time>,
+    /// More may be sent, but not all at once.
+    pace: Option<Time>,
     probe_due: bool,
     /// The first repetition after a time-out goes out whatever is believed to be under way.
     repetition_due: bool,
@@ -135,6 +139,7 @@ impl Sender {
             board: Scoreboard::default(),
             rtt: Rtt::new(now),
             cubic: Cubic::new(mss),
+            pacer: Pacer::new(now),
             phase: Phase::Open,
             una: 1,
             next: 1,
@@ -247,6 +252,7 @@ impl Sender {
             timers.probe.or(timers.retransmit),
             timers.reorder,
             timers.persist,
+            timers.pace,
         ]
         .into_iter()
         .flatten()

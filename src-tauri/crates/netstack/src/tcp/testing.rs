@@ -47,15 +47,9 @@ impl Wire for Packets {
 /// The answer of a host on whose port nobody listens (RFC 9293 §3.10.7.1).
 pub fn refusal(segment: &Segment) -> Header {
     let length = u32::try_from(segment.sequence_len()).expect("one segment");
-    Header {
-        control: TcpControl::Rst,
-        sequence: segment.header.acknowledgement.unwrap_or(0),
-        acknowledgement: Some(segment.header.sequence.wrapping_add(length)),
-        window: 0,
-        mss: None,
-        window_scale: None,
-        sack_permitted: false,
-        timestamp: None,
-        sack: [None; 3],
-    }
+    Header::bare(
+        TcpControl::Rst,
+        segment.header.acknowledgement.unwrap_or(0),
+        Some(segment.header.sequence.wrapping_add(length)),
+    )
 }

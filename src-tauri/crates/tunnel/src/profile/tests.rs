@@ -115,203 +115,57 @@ fn a_profile_for_anyconnect_needs_little() {
     assert!(!profile.coexist && profile.proxy.is_none());
 }
 
+/// A line of [`GOOD`], what stands there instead, the place that is named, and a word of what is said.
+const MISTAKES: &str = r#"
+version = 1 | version = 2 | version | version 1
+version = 1 | version = "1" | version | invalid type
+version = 1 | verzion = 1 | verzion | unknown field
+[wireguard] | [wireguard | the file |
+[wireguard] | [wireguards] | wireguards | unknown field
+private_key = "QElHe2zC1z4jHq0FSaC0Tqg0Wq1ov6y5s8PTQ9gnVXg=" | private_key = 7 | wireguard.private_key | invalid type
+private_key = "QElHe2zC1z4jHq0FSaC0Tqg0Wq1ov6y5s8PTQ9gnVXg=" | private_key = "no key" | wireguard.private_key | base 64
+private_key = "QElHe2zC1z4jHq0FSaC0Tqg0Wq1ov6y5s8PTQ9gnVXg=" | private_key = "QUJD" | wireguard.private_key | 32 bytes
+gateway_key = "VNw0xzHnm+oiiMsQsjGh1BAODx9i3GiYxq74BNFrqFY=" | gateway_key = "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=" | wireguard.gateway_key | zeros
+gateway = "vpn.corp.test:51820" | gateway = "vpn.corp.test" | wireguard.gateway | port
+gateway = "vpn.corp.test:51820" | gateway = "vpn.corp.test:0" | wireguard.gateway | 65535
+gateway = "vpn.corp.test:51820" | gateway = "a b:1" | wireguard.gateway | host
+gateway = "vpn.corp.test:51820" | gateway = "fd00::1:1" | wireguard.gateway | brackets
+other_ports = [443] | other_ports = [0] | wireguard.other_ports | 65535
+other_ports = [443] | other_ports = [70000] | wireguard.other_ports[0] | 70000
+addresses = ["10.77.0.2", "fd77::2"] | addresses = [] | wireguard.addresses | one address
+addresses = ["10.77.0.2", "fd77::2"] | addresses = ["10.77.0.2/24"] | wireguard.addresses[0] | address
+addresses = ["10.77.0.2", "fd77::2"] | addresses = ["10.77.0.2", "10.77.0.3"] | wireguard.addresses | each family
+keepalive = 25 | keepalive = 0 | wireguard.keepalive | leave it out
+keepalive = 25 | keepalive = -1 | wireguard.keepalive | -1
+mtu = 1420 | mtu = 9000 | wireguard.mtu | 1500
+mtu = 1420 | keepalive = 25 | the file | duplicate
+echo = "10.77.0.1" | echo = "10.9.0.1" | wireguard.echo | networks
+websocket = "wss://vpn.corp.test/wireguard" | websocket = "ws://vpn.corp.test/" | wireguard.websocket | wss://
+servers = ["10.50.0.53"] | servers = ["1.1.1.1"] | names.servers | networks
+suffixes = ["corp.test"] | suffixes = ["*.corp.test"] | policy.suffixes[0] | star
+networks = ["10.50.0.0/16", "fd50::/32"] | networks = [] | policy.networks | at least one
+networks = ["10.50.0.0/16", "fd50::/32"] | networks = ["10.50.0.1/16"] | policy.networks[0] | 10.50.0.0/16
+networks = ["10.50.0.0/16", "fd50::/32"] | networks = ["10.50.0.0"] | policy.networks[0] | 10.50.0.0/16
+other = "refused" | other = "maybe" | policy.other | unknown variant
+host = "intra.corp.test" | host = "other.test" | probe.host | inside
+host = "intra.corp.test" |  | probe | host
+path = "/probe" | path = "probe" | probe.path | `/`
+path = "/probe" | path = "/a\r\nX: y" | probe.path | `/`
+expect = "works" | expect = "" | probe.expect | contain
+url = "http://corp.test/alive" | url = "https://corp.test/" | underlay.url | http
+listen = "127.0.0.1:0" | listen = "0.0.0.0:0" | proxy.listen | 127.0.0.1
+listen = "127.0.0.1:13389" | listen = "13389" | forward[0].listen | address
+host = "rdp.corp.test" | host = "rdp.other" | forward.host | inside
+port = 3389 | port = 0 | forward.port | 65535
+port = 3389 | ports = 1 | forward[0].ports | unknown field
+"#;
+
 #[test]
-#[allow(clippy::too_many_lines)] // One line a mistake.
 fn each_mistake_is_named_with_its_line_and_key() {
-    let private = r#"private_key = "QElHe2zC1z4jHq0FSaC0Tqg0Wq1ov6y5s8PTQ9gnVXg=""#;
-    let public = r#"gateway_key = "VNw0xzHnm+oiiMsQsjGh1BAODx9i3GiYxq74BNFrqFY=""#;
-    let addresses = r#"addresses = ["10.77.0.2", "fd77::2"]"#;
-    let inside = r#"networks = ["10.50.0.0/16", "fd50::/32"]"#;
-    let gateway = r#"gateway = "vpn.corp.test:51820""#;
     let mut wrong = Vec::new();
-    for (line, instead, key, what) in [
-        ("version = 1", "version = 2", "version", "version 1"),
-        ("version = 1", "version = \"1\"", "version", "invalid type"),
-        ("version = 1", "verzion = 1", "verzion", "unknown field"),
-        ("[wireguard]", "[wireguard", "the file", ""),
-        ("[wireguard]", "[wireguards]", "wireguards", "unknown field"),
-        (
-            private,
-            "private_key = 7",
-            "wireguard.private_key",
-            "invalid type",
-        ),
-        (
-            private,
-            "private_key = \"no key\"",
-            "wireguard.private_key",
-            "base 64",
-        ),
-        (
-            private,
-            "private_key = \"QUJD\"",
-            "wireguard.private_key",
-            "32 bytes",
-        ),
-        (
-            public,
-            "gateway_key = \"AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=\"",
-            "wireguard.gateway_key",
-            "zeros",
-        ),
-        (
-            gateway,
-            "gateway = \"vpn.corp.test\"",
-            "wireguard.gateway",
-            "port",
-        ),
-        (
-            gateway,
-            "gateway = \"vpn.corp.test:0\"",
-            "wireguard.gateway",
-            "65535",
-        ),
-        (gateway, "gateway = \"a b:1\"", "wireguard.gateway", "host"),
-        (
-            gateway,
-            "gateway = \"fd00::1:1\"",
-            "wireguard.gateway",
-            "brackets",
-        ),
-        (
-            "other_ports = [443]",
-            "other_ports = [0]",
-            "wireguard.other_ports",
-            "65535",
-        ),
-        (
-            "other_ports = [443]",
-            "other_ports = [70000]",
-            "wireguard.other_ports[0]",
-            "70000",
-        ),
-        (
-            addresses,
-            "addresses = []",
-            "wireguard.addresses",
-            "one address",
-        ),
-        (
-            addresses,
-            "addresses = [\"10.77.0.2/24\"]",
-            "wireguard.addresses[0]",
-            "address",
-        ),
-        (
-            addresses,
-            "addresses = [\"10.77.0.2\", \"10.77.0.3\"]",
-            "wireguard.addresses",
-            "each family",
-        ),
-        (
-            "keepalive = 25",
-            "keepalive = 0",
-            "wireguard.keepalive",
-            "leave it out",
-        ),
-        (
-            "keepalive = 25",
-            "keepalive = -1",
-            "wireguard.keepalive",
-            "-1",
-        ),
-        ("mtu = 1420", "mtu = 9000", "wireguard.mtu", "1500"),
-        ("mtu = 1420", "keepalive = 25", "the file", "duplicate"),
-        (
-            "echo = \"10.77.0.1\"",
-            "echo = \"10.9.0.1\"",
-            "wireguard.echo",
-            "networks",
-        ),
-        (
-            "websocket = \"wss://vpn.corp.test/wireguard\"",
-            "websocket = \"ws://vpn.corp.test/\"",
-            "wireguard.websocket",
-            "wss://",
-        ),
-        (
-            "servers = [\"10.50.0.53\"]",
-            "servers = [\"1.1.1.1\"]",
-            "names.servers",
-            "networks",
-        ),
-        (
-            "suffixes = [\"corp.test\"]",
-            "suffixes = [\"*.corp.test\"]",
-            "policy.suffixes[0]",
-            "star",
-        ),
-        (inside, "networks = []", "policy.networks", "at least one"),
-        (
-            inside,
-            "networks = [\"10.50.0.1/16\"]",
-            "policy.networks[0]",
-            "10.50.0.0/16",
-        ),
-        (
-            inside,
-            "networks = [\"10.50.0.0\"]",
-            "policy.networks[0]",
-            "10.50.0.0/16",
-        ),
-        (
-            "other = \"refused\"",
-            "other = \"maybe\"",
-            "policy.other",
-            "unknown variant",
-        ),
-        (
-            "host = \"intra.corp.test\"",
-            "host = \"other.test\"",
-            "probe.host",
-            "inside",
-        ),
-        ("host = \"intra.corp.test\"", "", "probe", "host"),
-        ("path = \"/probe\"", "path = \"probe\"", "probe.path", "`/`"),
-        (
-            "path = \"/probe\"",
-            "path = \"/a\\r\\nX: y\"",
-            "probe.path",
-            "`/`",
-        ),
-        (
-            "expect = \"works\"",
-            "expect = \"\"",
-            "probe.expect",
-            "contain",
-        ),
-        (
-            "url = \"http://corp.test/alive\"",
-            "url = \"https://corp.test/\"",
-            "underlay.url",
-            "http",
-        ),
-        (
-            "listen = \"127.0.0.1:0\"",
-            "listen = \"0.0.0.0:0\"",
-            "proxy.listen",
-            "127.0.0.1",
-        ),
-        (
-            "listen = \"127.0.0.1:13389\"",
-            "listen = \"13389\"",
-            "forward[0].listen",
-            "address",
-        ),
-        (
-            "host = \"rdp.corp.test\"",
-            "host = \"rdp.other\"",
-            "forward.host",
-            "inside",
-        ),
-        ("port = 3389", "port = 0", "forward.port", "65535"),
-        (
-            "port = 3389",
-            "port = 3389\nports = 1",
-            "forward[0].ports",
-            "unknown field",
-        ),
-    ] {
+    for row in MISTAKES.trim().lines() {
+        let mut cells = row.split('|').map(str::trim);
+        let [line, instead, key, what] = std::array::from_fn(|_| cells.next().unwrap());
         let (mistakes, number) = broken(line, instead);
         let [mistake] = &mistakes[..] else {
             panic!("{instead}: {mistakes:?}")

@@ -4,14 +4,16 @@ use std::net::SocketAddr;
 use std::sync::atomic::{AtomicU32, Ordering::SeqCst};
 
 use futures_util::future::BoxFuture;
+use netstack::Link;
 use parking_lot::Mutex;
 use rustls::pki_types::PrivateKeyDer;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
+use tokio::time::Instant;
 
 use super::*;
 use crate::policy::Other;
-use crate::source::{Health, Kick, Refusal};
+use crate::source::{Ended, Health, Inside, Kick, Refusal};
 
 /// A source that does as it is told, and no packet ever comes out of it.
 struct Told {

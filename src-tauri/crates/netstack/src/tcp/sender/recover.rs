@@ -50,6 +50,9 @@ impl Sender {
             let lost = self.detect(now);
             self.steer(0, lost, false, now);
         }
+        if self.timers.pace.is_some_and(|at| at <= now) {
+            self.timers.pace = None;
+        }
         if self.timers.retransmit.is_some_and(|at| at <= now) {
             return self.time_out(now);
         }

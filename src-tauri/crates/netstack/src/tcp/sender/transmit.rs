@@ -1,6 +1,7 @@
 //! What goes out next.
 
 use super::{BACKOFFS_MAX, Phase, Probe, Sender, Transmission};
+use crate::tcp::pacer::Pace;
 use crate::tcp::rope::to_usize;
 use crate::tcp::time::Time;
 
@@ -13,10 +14,14 @@ impl Sender {
                 return Some(probe);
             }
         }
+        self.timers.pace = None;
         let most = self.mss as u64;
         if let Some((start, end)) = self.board.first_lost(most) {
             let fits = self.board.in_flight() + (end - start) <= self.cubic.window();
             if !(fits || self.timers.repetition_due || self.board.in_flight() == 0) {
+                return None;
+            }
+            if !self.timers.repetition_due && self.is_paced_out(end - start, now) {
                 return None;
             }
             self.timers.repetition_due = false;
@@ -51,6 +56,11 @@ impl Sender {
             self.window_was_full = true;
             return None;
         }
+        if self.is_paced_out(size, now) {
+            // The window is in use, if not at this moment.
+            self.window_was_full |= self.board.in_flight() * 2 >= self.cubic.window();
+            return None;
+        }
         self.timers.persist = None;
         let start = self.next;
         let fin = self.closed && start + size == end && room >= size;
@@ -58,6 +68,7 @@ impl Sender {
         self.board.push(start, after, now);
         self.next = after;
         self.last_sent = now;
+        self.pacer.sent(size);
         if let Phase::Recovery { prr, .. } = &mut self.phase {
             prr.sent(size);
         }
@@ -68,6 +79,22 @@ impl Sender {
             fin,
             push: start + size == end,
         })
+    }
+
+    /// Whether this has to wait so that the window does not leave as one burst; then the timer says
+    /// until when.
+    fn is_paced_out(&mut self, size: u64, now: Time) -> bool {
+        let slow_start = self.cubic.in_slow_start();
+        let rtt = self.rtt.smoothed();
+        let window = match self.phase {
+            // Until the repair is done the window is only what may go at this moment.
+            Phase::Recovery { .. } => self.cubic.threshold(),
+            Phase::Open | Phase::Collapsed { .. } => self.cubic.window(),
+        };
+        let pace = Pace::of(window, rtt, slow_start, self.mss as u64);
+        let at = pace.and_then(|pace| self.pacer.allows(size, pace, now).err());
+        self.timers.pace = at;
+        at.is_some()
     }
 
     /// Sender's silly window avoidance (RFC 9293 §3.8.6.2.1), without Nagle's rule: what is written
@@ -100,6 +127,7 @@ impl Sender {
         self.board.repeat(start, end, now);
         self.repeated_segments += 1;
         self.last_sent = now;
+        self.pacer.sent(end - start);
         if let Some(undo) = &mut self.undo {
             undo.stamp.get_or_insert(now.ticks());
         }

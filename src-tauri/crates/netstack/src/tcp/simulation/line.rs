@@ -30,6 +30,9 @@ impl Chance {
     }
 }
 
+/// How many places neighbours of one tick may be exchanged by.
+const EXCHANGED: u64 = 4;
+
 #[derive(Clone)]
 pub struct Line {
     delay: Duration,
@@ -42,6 +45,9 @@ pub struct Line {
     pub doubled: u64,
     /// How much later a late packet comes, at most.
     lateness: Duration,
+    /// Packets come only when this clock ticks, those of one tick with places exchanged: the delaying
+    /// relay of the lab, aggregation of Wi-Fi, grants of a mobile network.
+    tick: Option<Duration>,
     /// Drops the packets with these places in the order of sending.
     pub drops: Vec<u64>,
     pub cut: bool,
@@ -67,6 +73,7 @@ impl Line {
             late: 0,
             doubled: 0,
             lateness: round_trip / 2,
+            tick: None,
             drops: Vec::new(),
             cut: false,
             mtu: 65_535,
@@ -81,6 +88,11 @@ impl Line {
     pub fn with_rate(mut self, bits_per_second: u64, queue: u64) -> Self {
         self.bits_per_second = bits_per_second;
         self.queue = queue;
+        self
+    }
+
+    pub fn ticking(mut self, tick: Duration) -> Self {
+        self.tick = Some(tick);
         self
     }
 
@@ -110,11 +122,18 @@ impl Line {
                 .max(1);
             arrives = arrives + Duration::from_micros(self.chance.below(most));
         }
+        let mut order = place * EXCHANGED;
+        if let Some(tick) = self.tick {
+            let ticks = arrives.since_epoch().as_nanos().div_ceil(tick.as_nanos());
+            let ticks = u32::try_from(ticks).expect("a short simulation");
+            arrives = Time::ZERO + tick * ticks;
+            order += self.chance.below(EXCHANGED * EXCHANGED);
+        }
         if self.chance.below(100_000) < self.doubled {
             let twin = arrives + self.lateness / 3;
-            self.under_way.push(Reverse((twin, place, packet.clone())));
+            self.under_way.push(Reverse((twin, order, packet.clone())));
         }
-        self.under_way.push(Reverse((arrives, place, packet)));
+        self.under_way.push(Reverse((arrives, order, packet)));
     }
 
     pub fn next_arrival(&self) -> Option<Time> {

@@ -93,3 +93,37 @@ fn a_short_queue_is_shared_without_collapse() {
     let got = rate(5, &line, true, Duration::from_secs(30));
     assert!(got > 0.75 * 50e6, "{got:.0} bit/s");
 }
+
+/// 300 Mbit/s behind a queue of a quarter of a round trip: the socket of a relay, a small router.
+fn short_queue() -> Line {
+    Line::new(Duration::from_millis(20)).with_rate(300_000_000, 150_000)
+}
+
+#[test]
+fn a_window_that_is_larger_than_the_queue_does_not_overflow_it() {
+    // Sent in bursts, as acknowledgements of one tick would have it: 194 and 173 Mbit/s.
+    let ticking = short_queue().ticking(Duration::from_millis(1));
+    for (line, least) in [(short_queue(), 270e6), (ticking, 225e6)] {
+        let got = rate(1, &line, true, Duration::from_secs(10));
+        assert!(got > least, "{got:.0} bit/s");
+    }
+}
+
+#[test]
+fn a_line_that_delivers_in_ticks_is_filled_and_keeps_its_rate_under_loss() {
+    for tick in [1, 5] {
+        let tick = Duration::from_millis(tick);
+        let mut line = Line::new(Duration::from_millis(20)).ticking(tick);
+        let got = rate(3, &line, true, Duration::from_secs(2));
+        assert!(got > 800e6, "{tick:?}: {got:.0} bit/s");
+        line.lost = 100;
+        // Each way waits for its tick.
+        let round_trip = 0.02 + tick.as_secs_f64();
+        let expected = mean_window(0.001, round_trip) * PAYLOAD * 8.0 / round_trip;
+        let got = rate(7, &line, true, Duration::from_secs(10));
+        assert!(
+            got > 0.8 * expected,
+            "{tick:?}: {got:.0} bit/s, theory {expected:.0}"
+        );
+    }
+}
