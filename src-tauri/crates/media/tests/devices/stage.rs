@@ -278,8 +278,11 @@ impl Stage {
         let size = format!("width={width} height={height}");
         let mut running = self.gstreamer(
             name,
-            // The converter changes nothing; without it this version's sink falls over the parser's buffers.
-            &format!("fdsrc fd=0 ! rawvideoparse format=i420 {size} framerate=30/1 ! videoconvert"),
+            // Converted, because some versions of the sink fall over buffers that a parser made.
+            &format!(
+                "fdsrc fd=0 ! rawvideoparse format=i420 {size} framerate=30/1 ! videoconvert ! \
+                 video/x-raw,format=YUY2"
+            ),
         );
         let mut input = running.0.stdin.take().unwrap();
         thread::spawn(move || {
