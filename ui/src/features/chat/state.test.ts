@@ -103,6 +103,25 @@ describe("a timeline", () => {
     expect(backend.calls).toContain("closeTimeline");
   });
 
+  it("shows a message once that the list below has twice", async () => {
+    const backend = quickBackend();
+    let tell: (diffs: ListDiff<Item>[]) => void = () => {};
+    const subscribe = backend.chat.openTimeline;
+    backend.chat.openTimeline = (room, told) => {
+      tell = told;
+      return subscribe(room, told);
+    };
+    const timeline = new Timeline(backend, CARDIOLOGY);
+    await timeline.open();
+    const shown = timeline.items.length;
+    const last = timeline.items.at(-1)!;
+    tell([{ op: "pushBack", value: { ...last, id: "again" } as Item }]);
+    expect(timeline.items.length).toBe(shown);
+    expect(timeline.items.at(-1)?.id).toBe("again");
+    tell([{ op: "popBack" }]);
+    expect(timeline.items.at(-1)?.id).toBe(last.id);
+  });
+
   it("knows growth at the end from growth above", async () => {
     const backend = quickBackend();
     const timeline = new Timeline(backend, CARDIOLOGY);

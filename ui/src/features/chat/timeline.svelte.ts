@@ -7,6 +7,7 @@ const SAME_BREATH = 5 * 60_000;
 /** One open conversation: the items of Rust's timeline and what paging back does. */
 export class Timeline {
   items = $state.raw<readonly Item[]>([]);
+  #told: readonly Item[] = [];
   /** The room as it was when opened; the room list has the live one. */
   room = $state.raw<Room | null>(null);
   canWrite = $state(true);
@@ -67,15 +68,17 @@ export class Timeline {
 
   #take(diffs: ListDiff<Item>[]): void {
     try {
-      const next = applyDiffs(this.items, diffs);
-      const before = this.items.at(-1);
-      this.grewAbove = before !== undefined && next.length > this.items.length && next.at(-1)?.id === before.id;
-      this.items = next;
+      const next = applyDiffs(this.#told, diffs);
+      const before = this.#told.at(-1);
+      this.grewAbove = before !== undefined && next.length > this.#told.length && next.at(-1)?.id === before.id;
+      this.#told = next;
+      this.items = once(next);
     } catch (mismatch) {
       if (!(mismatch instanceof DiffMismatch)) throw mismatch;
       void this.backend.uiError("diff.mismatch", "timeline");
       if (this.#handle !== null) void this.backend.chat.closeTimeline(this.#handle);
       this.#handle = null;
+      this.#told = [];
       this.items = [];
       void this.open();
     }
@@ -96,4 +99,20 @@ export function continues(above: Item | undefined, message: Message): boolean {
 
 function emote(message: Message): boolean {
   return message.body.type === "text" && message.body.emote;
+}
+
+/**
+ * Each message once. The SDK (0.18) enters what was just sent by itself, and where the server's own copy of it arrives in
+ * that moment, both stay in its list.
+ */
+function once(items: readonly Item[]): readonly Item[] {
+  const last = new Map<string, number>();
+  let twice = false;
+  items.forEach((item, at) => {
+    if (item.kind !== "message" || item.eventId === null) return;
+    twice ||= last.has(item.eventId);
+    last.set(item.eventId, at);
+  });
+  if (!twice) return items;
+  return items.filter((item, at) => item.kind !== "message" || item.eventId === null || last.get(item.eventId) === at);
 }

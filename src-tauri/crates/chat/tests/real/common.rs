@@ -1,5 +1,6 @@
 //! People at their screens.
 
+use std::collections::HashSet;
 use std::ffi::OsString;
 use std::path::PathBuf;
 use std::process::Stdio;
@@ -278,6 +279,24 @@ pub fn text_of(item: &Item) -> Option<String> {
         } => Some(words(nodes)),
         _ => None,
     }
+}
+
+/// The texts that start so, each message once, in order. The SDK (0.18) sometimes holds one's own message twice: as it was
+/// sent, and as it came back. The window shows the second.
+pub fn said(list: &[Item], start: &str) -> Vec<String> {
+    let mut seen = HashSet::new();
+    let mut said: Vec<String> = list
+        .iter()
+        .rev()
+        .filter(|item| {
+            matches!(item, Item::Message { event_id, .. }
+                if event_id.as_ref().is_none_or(|id| seen.insert(id.clone())))
+        })
+        .filter_map(text_of)
+        .filter(|text| text.starts_with(start))
+        .collect();
+    said.reverse();
+    said
 }
 
 pub fn words(nodes: &[Node]) -> String {

@@ -9,7 +9,7 @@ use tokio::io::copy_bidirectional;
 use tokio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
 use url::Url;
 
-use crate::common::{Device, again, is_sent, setup_trusting, shared, text_of, together};
+use crate::common::{Device, again, is_sent, said, setup_trusting, shared, text_of, together};
 
 const NAME: &str = "cut::a_network_lost_in_the_middle_of_forty_messages_loses_and_repeats_none";
 const RELAY: &str = "CORDEE_TEST_CUT_RELAY";
@@ -58,10 +58,10 @@ async fn a_network_lost_in_the_middle_of_forty_messages_loses_and_repeats_none()
     ];
     again(NAME, "--net", "ip link set lo up", given).await;
     theirs
-        .until("all forty", |list| said(list).len() >= 40)
+        .until("all forty", |list| said(list, "R ").len() >= 40)
         .await;
     let all: Vec<String> = (0..40).map(|number| format!("R {number:02}")).collect();
-    assert_eq!(said(&theirs.list), all);
+    assert_eq!(said(&theirs.list, "R "), all);
     relaying.abort();
     other.chat.close().await;
 }
@@ -120,11 +120,4 @@ fn sent(list: &[Item]) -> usize {
         .filter(forty)
         .filter(|item| is_sent(item))
         .count()
-}
-
-fn said(list: &[Item]) -> Vec<String> {
-    list.iter()
-        .filter_map(text_of)
-        .filter(|text| text.starts_with("R "))
-        .collect()
 }

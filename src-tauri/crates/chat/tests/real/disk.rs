@@ -6,7 +6,9 @@ use std::path::PathBuf;
 
 use chat::{Chat, ChatError, Item, Sync};
 
-use crate::common::{Device, PATIENCE, again, draft, is_sent, setup_trusting, shared, text_of};
+use crate::common::{
+    Device, PATIENCE, again, draft, is_sent, said, setup_trusting, shared, text_of,
+};
 
 const NAME: &str = "disk::a_full_disk_is_said_and_no_message_is_lost";
 const SMALL: &str = "CORDEE_TEST_SMALL_DISK";
@@ -73,7 +75,7 @@ async fn on_small_disk(folder: PathBuf) {
     }
     heard
         .until("all sent", |list| {
-            said("pendant", list) == DURING
+            said(list, "pendant").len() == DURING
                 && list.iter().filter(|item| is_sent(item)).count() > DURING
         })
         .await;
@@ -97,9 +99,9 @@ async fn on_small_disk(folder: PathBuf) {
     one.say(&room, "après").await;
     let all = |list: &[Item]| {
         [
-            said("avant", list),
-            said("pendant", list),
-            said("après", list),
+            said(list, "avant").len(),
+            said(list, "pendant").len(),
+            said(list, "après").len(),
         ] == [1, DURING, 1]
     };
     items.until("all of them, once", all).await;
@@ -115,13 +117,6 @@ async fn on_small_disk(folder: PathBuf) {
     items.until("all of them after a restart", all).await;
     one.chat.close().await;
     other.chat.close().await;
-}
-
-fn said(start: &str, list: &[Item]) -> usize {
-    list.iter()
-        .filter_map(text_of)
-        .filter(|text| text.starts_with(start))
-        .count()
 }
 
 /// Writes until nothing more fits.

@@ -6,7 +6,7 @@ use std::process::Stdio;
 use chat::{Chat, Item};
 use tokio::io::{AsyncBufReadExt, BufReader};
 
-use crate::common::{draft, setup_trusting, shared, text_of, together};
+use crate::common::{draft, said, setup_trusting, shared, together};
 
 const NAME: &str = "killed::a_program_killed_while_it_sends_forty_messages_loses_and_repeats_none";
 const STORE: &str = "CORDEE_TEST_STORE";
@@ -42,7 +42,7 @@ async fn a_program_killed_while_it_sends_forty_messages_loses_and_repeats_none()
         .unwrap();
     let mut lines = BufReader::new(program.stdout.take().unwrap()).lines();
     theirs
-        .until("some messages", |list| said(list).len() >= 6)
+        .until("some messages", |list| said(list, "K ").len() >= 6)
         .await;
     program.kill().await.unwrap();
     let mut accepted = 0;
@@ -58,13 +58,15 @@ async fn a_program_killed_while_it_sends_forty_messages_loses_and_repeats_none()
     })
     .await;
     theirs
-        .until("all that was accepted", |list| said(list).len() >= accepted)
+        .until("all that was accepted", |list| {
+            said(list, "K ").len() >= accepted
+        })
         .await;
     // The last one may have been accepted without time to say so.
-    let all: Vec<String> = (0..said(&theirs.list).len())
+    let all: Vec<String> = (0..said(&theirs.list, "K ").len())
         .map(|number| format!("K {number:02}"))
         .collect();
-    assert_eq!(said(&theirs.list), all);
+    assert_eq!(said(&theirs.list, "K "), all);
     assert!(all.len() <= accepted + 1, "{} for {accepted}", all.len());
     one.chat.close().await;
     other.chat.close().await;
@@ -86,11 +88,4 @@ async fn write(store: &Path) {
         std::io::Write::write_all(&mut std::io::stdout(), line.as_bytes()).unwrap();
     }
     std::future::pending::<()>().await;
-}
-
-fn said(list: &[Item]) -> Vec<String> {
-    list.iter()
-        .filter_map(text_of)
-        .filter(|text| text.starts_with("K "))
-        .collect()
 }

@@ -1,14 +1,6 @@
 use chat::{Chat, Item, Sending, Sync};
 
-use crate::common::{PATIENCE, own, text_of, together};
-
-/// All texts that start so, in the order of the conversation.
-fn said(list: &[Item], start: &str) -> Vec<String> {
-    list.iter()
-        .filter_map(text_of)
-        .filter(|text| text.starts_with(start))
-        .collect()
-}
+use crate::common::{PATIENCE, own, said, text_of, together};
 
 fn numbered(start: &str, count: usize) -> Vec<String> {
     (0..count)
