@@ -53,6 +53,8 @@ fn perform<F: Future<Output = ()>>(test: impl FnOnce(Stage) -> F, screen: Option
     let mut command = bound_to_us("timeout");
     command
         .args(["--kill-after=5", LONGEST])
+        // Nor does what runs in here outlive the clock, when that is ended by force.
+        .args(["setpriv", "--pdeathsig", "KILL", "--"])
         .arg(std::env::current_exe().unwrap())
         .args([&*name, "--exact", "--nocapture", "--test-threads=1"])
         .env(STAGE, folder.path())
@@ -278,11 +280,8 @@ impl Stage {
         let size = format!("width={width} height={height}");
         let mut running = self.gstreamer(
             name,
-            // Converted, because some versions of the sink fall over buffers that a parser made.
-            &format!(
-                "fdsrc fd=0 ! rawvideoparse format=i420 {size} framerate=30/1 ! videoconvert ! \
-                 video/x-raw,format=YUY2"
-            ),
+            // The converter changes nothing; without it some versions of the sink fall over a parser's buffers.
+            &format!("fdsrc fd=0 ! rawvideoparse format=i420 {size} framerate=30/1 ! videoconvert"),
         );
         let mut input = running.0.stdin.take().unwrap();
         thread::spawn(move || {
