@@ -29,7 +29,7 @@ async fn a_full_disk_is_said_and_no_message_is_lost() {
     let first = format!("mount -t tmpfs -o size=48m none \"${SMALL}\"");
     let given = [
         (SMALL, folder.path().into()),
-        (SERVER, workplace.homeserver().to_string().into()),
+        (SERVER, workplace.homeserver().into()),
         (AUTHORITY, workplace.authority_file().into()),
         (PERSON, workplace.people()[29].uid.clone().into()),
         (OTHER, workplace.people()[31].uid.clone().into()),

@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::process::Stdio;
 
-use chat::{Chat, Item};
+use chat::Chat;
 use tokio::io::{AsyncBufReadExt, BufReader};
 
 use crate::common::{draft, said, setup_trusting, shared, together};
