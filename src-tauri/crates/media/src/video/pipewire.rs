@@ -3,9 +3,10 @@
 //! Its objects belong to one thread, so each stream has one, with `PipeWire`'s own loop. Pictures come in shared memory;
 //! buffers of a graphics card are not asked for.
 
-use std::cell::RefCell;
+mod formats;
+mod nodes;
+
 use std::os::fd::OwnedFd;
-use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::mpsc::{Sender as ThreadSender, channel};
 use std::thread;
@@ -18,29 +19,19 @@ use pipewire::keys;
 use pipewire::main_loop::MainLoopRc;
 use pipewire::properties::properties;
 use pipewire::spa::param::ParamType;
-use pipewire::spa::param::format::{FormatProperties, MediaSubtype, MediaType};
-use pipewire::spa::param::format_utils::parse_format;
-use pipewire::spa::param::video::{VideoFormat, VideoInfoRaw};
-use pipewire::spa::pod::serialize::PodSerializer;
-use pipewire::spa::pod::{Object, Pod, Value, object, property};
-use pipewire::spa::utils::{Direction, Fraction, Rectangle, SpaTypes};
+use pipewire::spa::pod::Pod;
+use pipewire::spa::utils::Direction;
 use pipewire::stream::{Stream, StreamBox, StreamFlags, StreamState};
-use pipewire::types::ObjectType;
 
 use super::Picture;
-use super::conversion::{PixelFormat, Plane, Raw};
+use super::conversion::{Plane, Raw};
 use super::source::{CaptureError, Latest, PictureFormat, VideoSource};
+use formats::{Format, agreed, offer};
+
+pub(super) use nodes::nodes;
 
 /// Longest wait for the server's list, and for the first picture's format.
 const PATIENCE: Duration = Duration::from_secs(5);
-
-/// A camera that the server knows.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Node {
-    /// Stays the same when the camera is plugged in again.
-    pub name: String,
-    pub description: String,
-}
 
 /// What a stream shows.
 pub(super) enum Target {
@@ -54,21 +45,6 @@ pub(super) enum Target {
 pub(super) struct PipeWireSource {
     latest: Arc<Latest>,
     stop: loop_channel::Sender<()>,
-}
-
-/// The cameras that the server knows.
-pub(super) fn nodes() -> Result<Vec<Node>, CaptureError> {
-    let (found, list) = channel();
-    // A server that hangs costs a thread, not the caller.
-    thread::Builder::new()
-        .name("camera-list".to_owned())
-        .spawn(move || {
-            let _ = found.send(list_nodes());
-        })
-        .map_err(|_| CaptureError::NoServer)?;
-    let list = list.recv_timeout(PATIENCE);
-    list.map_err(|_| CaptureError::NoServer)?
-        .map_err(|_| CaptureError::NoServer)
 }
 
 impl PipeWireSource {
@@ -111,62 +87,12 @@ impl Drop for PipeWireSource {
     }
 }
 
-fn list_nodes() -> Result<Vec<Node>, pipewire::Error> {
-    pipewire::init();
-    let main_loop = MainLoopRc::new(None)?;
-    let context = ContextRc::new(&main_loop, None)?;
-    let core = context.connect_rc(None)?;
-    let registry = core.get_registry()?;
-    let nodes = Rc::<RefCell<Vec<Node>>>::default();
-    let found = nodes.clone();
-    let _globals = registry
-        .add_listener_local()
-        .global(move |global| {
-            let Some(properties) = global.props.filter(|_| global.type_ == ObjectType::Node) else {
-                return;
-            };
-            if properties.get(*keys::MEDIA_CLASS) != Some("Video/Source") {
-                return;
-            }
-            let Some(name) = properties.get(*keys::NODE_NAME) else {
-                return;
-            };
-            let description = properties.get(*keys::NODE_DESCRIPTION).unwrap_or(name);
-            found.borrow_mut().push(Node {
-                name: name.to_owned(),
-                description: description.to_owned(),
-            });
-        })
-        .register();
-    // The server answers in order: after this everything was told.
-    let asked = core.sync(0)?;
-    let (done, failed) = (main_loop.clone(), main_loop.clone());
-    let _core = core
-        .add_listener_local()
-        .done(move |id, answered| {
-            if id == PW_ID_CORE && answered == asked {
-                done.quit();
-            }
-        })
-        .error(move |_, _, _, _| failed.quit())
-        .register();
-    main_loop.run();
-    Ok(nodes.take())
-}
-
 /// What the callbacks of a stream share.
 struct Capture {
     latest: Arc<Latest>,
     tell: ThreadSender<Result<(), CaptureError>>,
     format: Option<Format>,
     main_loop: MainLoopRc,
-}
-
-#[derive(Clone, Copy)]
-struct Format {
-    pixels: PixelFormat,
-    width: usize,
-    height: usize,
 }
 
 /// Until the stream ends or is told to.
@@ -223,8 +149,8 @@ fn run(
         })
         .process(|stream, capture| capture.take(stream))
         .register()?;
-    let formats = formats(wanted);
-    let mut formats: Vec<&Pod> = formats
+    let offer = offer(wanted);
+    let mut offer: Vec<&Pod> = offer
         .iter()
         .filter_map(|pod| Pod::from_bytes(pod))
         .collect();
@@ -232,7 +158,7 @@ fn run(
         Direction::Input,
         node,
         StreamFlags::AUTOCONNECT | StreamFlags::MAP_BUFFERS,
-        &mut formats,
+        &mut offer,
     )?;
     main_loop.run();
     Ok(())
@@ -262,7 +188,7 @@ impl Capture {
         let Some(param) = param else {
             return;
         };
-        self.format = format(param);
+        self.format = agreed(param);
         let agreed = self.format.map(|_| ()).ok_or(CaptureError::Format);
         let _ = self.tell.send(agreed);
         if agreed.is_err() {
@@ -321,111 +247,6 @@ fn trouble(reason: &str, was_running: bool) -> CaptureError {
     }
 }
 
-/// What was agreed on; `None` for what was not offered.
-fn format(param: &Pod) -> Option<Format> {
-    let (kind, subtype) = parse_format(param).ok()?;
-    if kind != MediaType::Video {
-        return None;
-    }
-    if subtype == MediaSubtype::Mjpg {
-        return Some(Format {
-            pixels: PixelFormat::Jpeg,
-            width: 0,
-            height: 0,
-        });
-    }
-    let mut raw = VideoInfoRaw::new();
-    raw.parse(param).ok()?;
-    let pixels = match raw.format() {
-        VideoFormat::I420 => PixelFormat::I420,
-        VideoFormat::NV12 => PixelFormat::Nv12,
-        VideoFormat::YUY2 => PixelFormat::Yuyv,
-        VideoFormat::BGRx | VideoFormat::BGRA => PixelFormat::Bgrx,
-        VideoFormat::RGBx | VideoFormat::RGBA => PixelFormat::Rgbx,
-        VideoFormat::RGB => PixelFormat::Rgb,
-        VideoFormat::BGR => PixelFormat::Bgr,
-        _ => return None,
-    };
-    Some(Format {
-        pixels,
-        width: usize::try_from(raw.size().width).ok()?,
-        height: usize::try_from(raw.size().height).ok()?,
-    })
-}
-
-/// What we take, the best first, as the server wants to read it.
-fn formats(wanted: PictureFormat) -> Vec<Vec<u8>> {
-    let raw = object!(
-        SpaTypes::ObjectParamFormat,
-        ParamType::EnumFormat,
-        property!(FormatProperties::MediaType, Id, MediaType::Video),
-        property!(FormatProperties::MediaSubtype, Id, MediaSubtype::Raw),
-        property!(
-            FormatProperties::VideoFormat,
-            Choice,
-            Enum,
-            Id,
-            VideoFormat::I420,
-            VideoFormat::I420,
-            VideoFormat::NV12,
-            VideoFormat::YUY2,
-            VideoFormat::BGRx,
-            VideoFormat::BGRA,
-            VideoFormat::RGBx,
-            VideoFormat::RGBA,
-            VideoFormat::RGB,
-            VideoFormat::BGR
-        ),
-    );
-    let jpeg = object!(
-        SpaTypes::ObjectParamFormat,
-        ParamType::EnumFormat,
-        property!(FormatProperties::MediaType, Id, MediaType::Video),
-        property!(FormatProperties::MediaSubtype, Id, MediaSubtype::Mjpg),
-    );
-    [raw, jpeg]
-        .into_iter()
-        .filter_map(|object| sized(object, wanted))
-        .collect()
-}
-
-fn sized(mut object: Object, wanted: PictureFormat) -> Option<Vec<u8>> {
-    object.properties.push(property!(
-        FormatProperties::VideoSize,
-        Choice,
-        Range,
-        Rectangle,
-        Rectangle {
-            width: wanted.width,
-            height: wanted.height
-        },
-        Rectangle {
-            width: 2,
-            height: 2
-        },
-        Rectangle {
-            width: 8192,
-            height: 8192
-        }
-    ));
-    object.properties.push(property!(
-        FormatProperties::VideoFramerate,
-        Choice,
-        Range,
-        Fraction,
-        Fraction {
-            num: wanted.rate,
-            denom: 1
-        },
-        // Screens give pictures when something moves.
-        Fraction { num: 0, denom: 1 },
-        Fraction { num: 60, denom: 1 }
-    ));
-    let bytes = std::io::Cursor::new(Vec::new());
-    let (bytes, _) = PodSerializer::serialize(bytes, &Value::Object(object)).ok()?;
-    Some(bytes.into_inner())
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -445,12 +266,5 @@ mod tests {
         ] {
             assert_eq!(trouble(reason, running), expected, "{reason}");
         }
-    }
-
-    #[test]
-    fn the_offer_is_something_that_the_server_can_read() {
-        let formats = formats(PictureFormat::default());
-        assert_eq!(formats.len(), 2);
-        assert!(formats.iter().all(|pod| Pod::from_bytes(pod).is_some()));
     }
 }
