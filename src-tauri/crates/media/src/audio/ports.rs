@@ -46,6 +46,7 @@ struct Open {
     stream: Stream,
     pieces: u64,
     alive: Instant,
+    works: bool,
 }
 
 impl Ports {
@@ -57,6 +58,10 @@ impl Ports {
             Port::new(DeviceKind::Speaker),
         ];
         while !self.shared.stopped() {
+            // Before the list: one that ended because it was unplugged is then no longer in that.
+            for open in ports.iter_mut().filter_map(|port| port.open.as_mut()) {
+                open.look();
+            }
             let devices = host.devices();
             for port in &mut ports {
                 self.tend(port, &host, devices.of(port.kind));
@@ -87,10 +92,9 @@ impl Ports {
             .cloned()
             .collect();
         let (wanted, just_chosen) = self.shared.wanted(port.kind);
-        let works = port.open.as_mut().is_some_and(Open::works);
         let before = port.open.as_ref().map(|open| Before {
             id: &open.device.id,
-            works,
+            works: open.works,
         });
         let Some(because) = change(&askable, wanted.as_deref(), just_chosen, before) else {
             return;
@@ -137,6 +141,7 @@ impl Ports {
             pieces: stream.pieces(),
             stream,
             alive: Instant::now(),
+            works: true,
         });
         let because = match because {
             Because::Started if port.interrupted => Because::Failed,
@@ -200,12 +205,12 @@ impl Port {
 }
 
 impl Open {
-    fn works(&mut self) -> bool {
+    fn look(&mut self) {
         let pieces = self.stream.pieces();
         if pieces != self.pieces {
             self.pieces = pieces;
             self.alive = Instant::now();
         }
-        !self.stream.failed() && self.alive.elapsed() < STALLED
+        self.works = !self.stream.failed() && self.alive.elapsed() < STALLED;
     }
 }
