@@ -1,5 +1,6 @@
 //! What one computer's devices take, another one's show and play.
 
+use std::sync::Once;
 use std::time::Duration;
 
 use ::media::{
@@ -10,13 +11,24 @@ use ::media::{
 
 use crate::place::{join, numbers, own, room, soon};
 use crate::screen::Painter;
-use crate::stage::{Stage, on_stage, on_stage_with_a_screen, until};
+use crate::stage::{Stage, is_outside, on_stage, on_stage_with_a_screen, until};
 
 const LAYER: Layer = Layer {
     width: 640,
     height: 360,
     bitrate: 600_000,
 };
+
+/// A server that has to be built first takes minutes: longer than a test may that waits for it on its stage.
+fn install_the_server() {
+    static INSTALLED: Once = Once::new();
+    if is_outside() {
+        INSTALLED.call_once(|| {
+            let runtime = tokio::runtime::Runtime::new().unwrap();
+            runtime.block_on(async { own().await.down().await });
+        });
+    }
+}
 
 fn sound(microphone: Option<&str>, speaker: Option<&str>) -> (Sound, ::media::SoundEvents) {
     let id = |name: &str| format!("pulseaudio:{name}");
@@ -57,6 +69,7 @@ async fn publish_microphone(session: &Session, sound: &Sound) {
 
 #[test]
 fn a_microphone_and_a_camera_are_heard_and_seen_at_the_other_end_until_they_are_pulled_out() {
+    install_the_server();
     on_stage(async |stage: Stage| {
         let place = own().await;
         let name = room();
@@ -102,6 +115,7 @@ fn a_microphone_and_a_camera_are_heard_and_seen_at_the_other_end_until_they_are_
 
 #[test]
 fn a_headset_that_is_unplugged_in_a_meeting_is_replaced_and_the_voice_goes_on() {
+    install_the_server();
     on_stage(async |stage: Stage| {
         let place = own().await;
         let name = room();
@@ -140,6 +154,7 @@ fn a_headset_that_is_unplugged_in_a_meeting_is_replaced_and_the_voice_goes_on() 
 
 #[test]
 fn a_shared_screen_is_seen_at_the_other_end_also_by_who_comes_while_nothing_moves() {
+    install_the_server();
     on_stage_with_a_screen(async |_: Stage| {
         let place = own().await;
         let name = room();

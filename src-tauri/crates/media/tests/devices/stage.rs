@@ -34,8 +34,13 @@ pub fn on_stage<F: Future<Output = ()>>(test: impl FnOnce(Stage) -> F) {
 
 /// As [`on_stage`], with an X11 screen of 1280×720 that ends when the test says so.
 pub fn on_stage_with_a_screen<F: Future<Output = ()>>(test: impl FnOnce(Stage) -> F) {
-    let screen = std::env::var_os(STAGE).is_none().then(XServer::start);
+    let screen = is_outside().then(XServer::start);
     perform(test, screen.as_ref());
+}
+
+/// Whether this is what starts the stages, and not a test on one.
+pub fn is_outside() -> bool {
+    std::env::var_os(STAGE).is_none()
 }
 
 fn perform<F: Future<Output = ()>>(test: impl FnOnce(Stage) -> F, screen: Option<&XServer>) {
@@ -161,12 +166,10 @@ impl Stage {
         servers.push(self.server("pipewire-pulse", &[]));
         self.await_server("pulse/native");
         self.servers.borrow_mut().append(&mut servers);
-        let began = Instant::now();
         // The session is ready once there is a loudspeaker, if only one that plays for nobody.
-        while !self.pactl(&["get-default-sink"]).contains("auto_null") {
-            assert!(began.elapsed() < DEADLINE, "no sound server");
-            thread::sleep(Duration::from_millis(20));
-        }
+        self.wait_for("a sound server", || {
+            self.pactl(&["get-default-sink"]) == sound::NOBODY
+        });
     }
 
     /// Ends the sound server at once, and starts it again without any device.
@@ -180,9 +183,15 @@ impl Stage {
 
     /// Until it answers: its socket is there a moment before that.
     fn await_server(&self, name: &str) {
+        let socket = self.folder.join(name);
+        self.wait_for(name, || UnixStream::connect(&socket).is_ok());
+    }
+
+    /// As [`until`], where nothing else has to go on meanwhile.
+    fn wait_for(&self, what: &str, so: impl Fn() -> bool) {
         let began = Instant::now();
-        while UnixStream::connect(self.folder.join(name)).is_err() {
-            assert!(began.elapsed() < DEADLINE, "no {name}");
+        while !so() {
+            assert!(began.elapsed() < DEADLINE, "too long: {what}");
             thread::sleep(Duration::from_millis(10));
         }
     }

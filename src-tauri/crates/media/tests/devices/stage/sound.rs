@@ -13,6 +13,8 @@ use super::{Stage, until};
 
 const RATE: f32 = 48_000.0;
 const STEP: usize = 480;
+/// The loudspeaker of a computer that has none.
+pub const NOBODY: &str = "auto_null";
 
 impl Stage {
     pub fn pactl(&self, arguments: &[&str]) -> String {
@@ -20,28 +22,47 @@ impl Stage {
         String::from_utf8_lossy(&output.stdout).trim().to_owned()
     }
 
-    /// Plugs in a loudspeaker; returns what unplugs it.
+    /// Plugs in a loudspeaker; returns what unplugs it, once it is the system's default if it is the only one.
     pub fn speaker(&self, name: &str, rate: u32) -> Plug {
-        let module = self.pactl(&[
-            "load-module",
+        let plug = self.load(&[
             "module-null-sink",
             &format!("sink_name={name}"),
             &format!("rate={rate}"),
             &format!("sink_properties=device.description={name}"),
         ]);
-        Plug(vec![module])
+        // The one that plays for nobody leaves a moment later, and is the default for another moment.
+        self.wait_for(name, || {
+            let sinks = self.listed("sinks");
+            let default = self.pactl(&["get-default-sink"]);
+            sinks.iter().any(|sink| sink == name) && sinks.contains(&default) && !is_none(&sinks)
+        });
+        plug
     }
 
     /// Plugs in a microphone that hears what the loudspeaker plays.
     pub fn microphone(&self, name: &str, hears: &str) -> Plug {
-        let module = self.pactl(&[
-            "load-module",
+        let plug = self.load(&[
             "module-remap-source",
             &format!("source_name={name}"),
             &format!("master={hears}.monitor"),
             &format!("source_properties=device.description={name}"),
         ]);
-        Plug(vec![module])
+        self.wait_for(name, || {
+            self.listed("sources").iter().any(|source| source == name)
+        });
+        plug
+    }
+
+    fn load(&self, module: &[&str]) -> Plug {
+        let number = self.pactl(&[&["load-module"], module].concat());
+        assert!(number.parse::<u32>().is_ok(), "{module:?}: {number:?}");
+        Plug(vec![number])
+    }
+
+    fn listed(&self, what: &str) -> Vec<String> {
+        let list = self.pactl(&["list", "short", what]);
+        let name = |line: &str| line.split_whitespace().nth(1).map(str::to_owned);
+        list.lines().filter_map(name).collect()
     }
 
     /// Plays a tone into a loudspeaker until this ends.
@@ -105,6 +126,11 @@ impl Stage {
             _running: running,
         }
     }
+}
+
+/// Whether the loudspeaker that plays for nobody, which is there while there is no other one, is among them.
+fn is_none(sinks: &[String]) -> bool {
+    sinks.iter().any(|sink| sink == NOBODY)
 }
 
 /// Something that is plugged in until it is unplugged.
