@@ -25,7 +25,7 @@ fn install_the_server() {
     if is_outside() {
         INSTALLED.call_once(|| {
             let runtime = tokio::runtime::Runtime::new().unwrap();
-            runtime.block_on(async { own().await.down().await });
+            drop(runtime.block_on(own()));
         });
     }
 }
@@ -109,7 +109,6 @@ fn a_microphone_and_a_camera_are_heard_and_seen_at_the_other_end_until_they_are_
         drop(webcam);
         let ended = soon("the end of the pictures", pictures.ended()).await;
         assert_eq!(ended, Some(CaptureError::Gone));
-        place.down().await;
     });
 }
 
@@ -148,7 +147,6 @@ fn a_headset_that_is_unplugged_in_a_meeting_is_replaced_and_the_voice_goes_on() 
         assert_eq!(kind, DeviceKind::Speaker);
         assert_eq!((&*device.name, because), ("desk", Because::Unplugged));
         ear.hears(440.0).await;
-        place.down().await;
     });
 }
 
@@ -191,6 +189,5 @@ fn a_shared_screen_is_seen_at_the_other_end_also_by_who_comes_while_nothing_move
         )
         .await
         .unwrap();
-        place.down().await;
     });
 }
