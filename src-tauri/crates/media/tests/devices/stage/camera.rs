@@ -228,7 +228,7 @@ fn give(name: &str, show: Show, plugged_in: SyncSender<()>, unplugged: loop_chan
                     // It is told every time that nobody watches any more; the first time somebody waits for it.
                     let _ = plugged_in.try_send(());
                 }
-                StreamState::Error(reason) => eprintln!("the camera has failed: {reason}"),
+                StreamState::Error(reason) => tracing::error!(reason, "The camera has failed"),
                 StreamState::Unconnected | StreamState::Connecting | StreamState::Streaming => {}
             }
         })
