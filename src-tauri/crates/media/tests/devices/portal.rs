@@ -153,9 +153,8 @@ async fn portal(node: u32, answer: u32) -> (Connection, Arc<AtomicU32>) {
 #[test]
 fn a_screen_that_the_person_chose_is_shown_until_it_is_closed() {
     on_stage(async |stage: Stage| {
-        let _screen = stage.camera("screen", 640, 360);
-        until("the stream", || stage.node("screen").is_some()).await;
-        let (_bus, closed) = portal(stage.node("screen").unwrap(), AGREES).await;
+        let screen = stage.camera("screen", 640, 360);
+        let (_bus, closed) = portal(screen.node, AGREES).await;
         let mut source = open_screen("portal", 30).await.unwrap();
         let mut numbers = Vec::new();
         for _ in 0..100 {

@@ -13,7 +13,7 @@ use std::cell::RefCell;
 use std::future::Future;
 use std::os::unix::net::UnixStream;
 use std::path::PathBuf;
-use std::process::{Command, Stdio};
+use std::process::Stdio;
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -194,15 +194,5 @@ impl Stage {
             assert!(began.elapsed() < DEADLINE, "too long: {what}");
             thread::sleep(Duration::from_millis(10));
         }
-    }
-
-    /// `PipeWire`'s number for what has this name.
-    pub fn node(&self, name: &str) -> Option<u32> {
-        let output = Command::new("pw-dump").output().unwrap();
-        let objects: Vec<serde_json::Value> = serde_json::from_slice(&output.stdout).ok()?;
-        let found = objects
-            .iter()
-            .find(|object| object["info"]["props"]["node.name"] == name)?;
-        found["id"].as_u64().and_then(|id| u32::try_from(id).ok())
     }
 }

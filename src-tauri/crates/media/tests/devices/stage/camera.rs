@@ -33,6 +33,8 @@ const BUFFERS: i32 = 8;
 
 /// A camera that is plugged in until it is dropped.
 pub struct Camera {
+    /// The server's number for it.
+    pub node: u32,
     unplug: loop_channel::Sender<()>,
     thread: Option<JoinHandle<()>>,
 }
@@ -62,10 +64,11 @@ impl Stage {
         let name = name.to_owned();
         let thread = thread::spawn(move || give(&name, show, tell, unplugged));
         // Without the thread nobody could say it any more: then this ends at once.
-        plugged_in
+        let node = plugged_in
             .recv_timeout(DEADLINE)
             .expect("the server takes the camera");
         Camera {
+            node,
             unplug,
             thread: Some(thread),
         }
@@ -193,7 +196,12 @@ fn bytes(object: Object) -> Vec<u8> {
 }
 
 /// Gives pictures to who wants them, until it is unplugged or the server is gone.
-fn give(name: &str, show: Show, plugged_in: SyncSender<()>, unplugged: loop_channel::Receiver<()>) {
+fn give(
+    name: &str,
+    show: Show,
+    plugged_in: SyncSender<u32>,
+    unplugged: loop_channel::Receiver<()>,
+) {
     pipewire::init();
     let main_loop = MainLoopRc::new(None).unwrap();
     let stop = main_loop.clone();
@@ -221,12 +229,12 @@ fn give(name: &str, show: Show, plugged_in: SyncSender<()>, unplugged: loop_chan
     let (watched, given) = (streaming.clone(), RefCell::new(0));
     let _stream = stream
         .add_local_listener::<()>()
-        .state_changed(move |_, (), _, state| {
+        .state_changed(move |stream, (), _, state| {
             watched.set(state == StreamState::Streaming);
             match state {
                 StreamState::Paused => {
                     // It is told every time that nobody watches any more; the first time somebody waits for it.
-                    let _ = plugged_in.try_send(());
+                    let _ = plugged_in.try_send(stream.node_id());
                 }
                 StreamState::Error(reason) => tracing::error!(reason, "The camera has failed"),
                 StreamState::Unconnected | StreamState::Connecting | StreamState::Streaming => {}
