@@ -2,6 +2,7 @@
 
 mod codecs;
 mod flights;
+mod handler;
 mod interceptors;
 #[cfg(feature = "testing")]
 mod line;
@@ -10,6 +11,7 @@ mod repeating;
 mod rtc;
 mod send;
 mod sockets;
+mod tasks;
 mod uplink;
 
 use std::net::SocketAddr;

@@ -25,20 +25,16 @@ use rtc::rtp_transceiver::rtp_sender::{RTCRtpCodec, RtpCodecKind};
 use rtc::rtp_transceiver::{RTCRtpTransceiverDirection, RTCRtpTransceiverInit};
 use serde::Deserialize;
 use tokio::sync::mpsc;
-use tokio_util::sync::CancellationToken;
-use tokio_util::task::TaskTracker;
-use webrtc::data_channel::{DataChannel, DataChannelEvent};
-use webrtc::media_stream::track_remote::TrackRemote;
-use webrtc::peer_connection::{
-    PeerConnection, PeerConnectionBuilder, PeerConnectionEventHandler, RTCIceCandidateInit,
-    RTCIceConnectionState, RTCPeerConnectionIceEvent, RTCPeerConnectionState,
-};
+use webrtc::data_channel::DataChannel;
+use webrtc::peer_connection::{PeerConnection, PeerConnectionBuilder, RTCIceCandidateInit};
 
 use super::codecs::{media_engine, opus, vp8};
+use super::handler::{Handler, RELIABLE, read};
 use super::interceptors::ForwardFeedback;
-use super::receive::{ReceiveCounts, Receiver, Sections};
+use super::receive::{ReceiveCounts, Sections};
 use super::send::{SendCounts, Sender, Shared};
 use super::sockets::RoomyRuntime;
+use super::tasks::Tasks;
 use super::uplink::Uplink;
 use super::{
     Network, OutgoingAudio, OutgoingVideo, SharedSink, Transport, TransportError, TransportEvent,
@@ -50,7 +46,6 @@ use crate::rtp::sdp;
 const LAST_SLOT: usize = 60_000;
 /// How long closing may take before the rest is left to the tasks' end.
 const CLOSING: Duration = Duration::from_secs(1);
-const RELIABLE: &str = "_reliable";
 const LOSSY: &str = "_lossy";
 
 pub(crate) struct RtcTransport {
@@ -64,22 +59,6 @@ pub(crate) struct RtcTransport {
     received: Arc<ReceiveCounts>,
     uplink: Arc<Uplink>,
     tasks: Tasks,
-}
-
-/// The tasks of one transport: they end with it.
-#[derive(Clone, Default)]
-struct Tasks {
-    tracker: TaskTracker,
-    end: CancellationToken,
-}
-
-impl Tasks {
-    fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) {
-        let end = self.end.clone();
-        self.tracker.spawn(async move {
-            end.run_until_cancelled(task).await;
-        });
-    }
 }
 
 impl RtcTransport {
@@ -288,15 +267,13 @@ impl Transport for RtcTransport {
 
     async fn close(&self) {
         let _ = tokio::time::timeout(CLOSING, self.connection.close()).await;
-        self.tasks.end.cancel();
-        self.tasks.tracker.close();
-        let _ = tokio::time::timeout(CLOSING, self.tasks.tracker.wait()).await;
+        self.tasks.finish(CLOSING).await;
     }
 }
 
 impl Drop for RtcTransport {
     fn drop(&mut self) {
-        self.tasks.end.cancel();
+        self.tasks.cancel();
     }
 }
 
@@ -310,73 +287,6 @@ struct CandidateInit {
     sdp_m_line_index: Option<u16>,
 }
 
-struct Handler {
-    events: mpsc::Sender<TransportEvent>,
-    sink: SharedSink,
-    sections: Sections,
-    counts: Arc<ReceiveCounts>,
-    tasks: Tasks,
-}
-
-#[async_trait]
-impl PeerConnectionEventHandler for Handler {
-    async fn on_ice_candidate(&self, event: RTCPeerConnectionIceEvent) {
-        let Ok(init) = event.candidate.to_json() else {
-            return;
-        };
-        // Nobody listens there: see `DeafListener`.
-        if init.candidate.contains("tcptype passive") {
-            return;
-        }
-        let json = serde_json::json!({
-            "candidate": init.candidate,
-            "sdpMid": init.sdp_mid.unwrap_or_else(|| "0".to_owned()),
-            "sdpMLineIndex": init.sdp_mline_index.unwrap_or(0),
-        });
-        self.tell(TransportEvent::Candidate(json.to_string())).await;
-    }
-
-    async fn on_ice_connection_state_change(&self, state: RTCIceConnectionState) {
-        if state == RTCIceConnectionState::Connected {
-            self.tell(TransportEvent::PathFound).await;
-        }
-    }
-
-    async fn on_connection_state_change(&self, state: RTCPeerConnectionState) {
-        let event = match state {
-            RTCPeerConnectionState::Connected => TransportEvent::Connected,
-            RTCPeerConnectionState::Disconnected => TransportEvent::Disconnected,
-            RTCPeerConnectionState::Failed => TransportEvent::Failed,
-            _ => return,
-        };
-        self.tell(event).await;
-    }
-
-    async fn on_track(&self, track: Arc<dyn TrackRemote>) {
-        let receiver = Receiver {
-            track,
-            sink: self.sink.clone(),
-            sections: self.sections.clone(),
-            counts: self.counts.clone(),
-        };
-        self.tasks.spawn(receiver.run());
-    }
-
-    // The server opens channels of its own for a subscriber.
-    async fn on_data_channel(&self, channel: Arc<dyn DataChannel>) {
-        let reliable = channel.label().await.is_ok_and(|label| label == RELIABLE);
-        self.tasks
-            .spawn(read(channel, reliable, self.events.clone()));
-    }
-}
-
-impl Handler {
-    async fn tell(&self, event: TransportEvent) {
-        // Nobody listens any more once the session gave this transport up.
-        let _ = self.events.send(event).await;
-    }
-}
-
 async fn channel(
     connection: &Arc<dyn PeerConnection>,
     label: &str,
@@ -388,22 +298,6 @@ async fn channel(
         ..Default::default()
     };
     Ok(connection.create_data_channel(label, Some(init)).await?)
-}
-
-async fn read(channel: Arc<dyn DataChannel>, reliable: bool, events: mpsc::Sender<TransportEvent>) {
-    while let Some(event) = channel.poll().await {
-        match event {
-            DataChannelEvent::OnMessage(message) => {
-                let data = message.data.freeze();
-                let event = TransportEvent::Data { reliable, data };
-                if events.send(event).await.is_err() {
-                    return;
-                }
-            }
-            DataChannelEvent::OnClose => return,
-            _ => {}
-        }
-    }
 }
 
 fn settings(network: &Network) -> SettingEngine {
