@@ -4,6 +4,7 @@
 //!   asks for ever for what was recovered by other means; ours are in `send` and `receive`,
 //! - no pacer and no congestion controller: both starve sound under loss,
 //! - peer-reflexive paths are taken at once: waiting for better ones makes every second join a second late,
+//! - a restart of ICE takes the addresses that this machine has by then, not those from which the connection began,
 //! - multicast DNS is off: without a multicast route the connection could not even be built.
 
 use std::collections::HashMap;
@@ -32,18 +33,21 @@ use super::codecs::{media_engine, opus, vp8};
 use super::handler::{Handler, RELIABLE, read};
 use super::interceptors::ForwardFeedback;
 use super::receive::{ReceiveCounts, Sections};
+use super::relay::Streams;
 use super::send::{SendCounts, Sender, Shared};
 use super::sockets::RoomyRuntime;
 use super::tasks::Tasks;
 use super::uplink::Uplink;
 use super::{
-    Network, OutgoingAudio, OutgoingVideo, SharedSink, Transport, TransportError, TransportEvent,
-    TransportStatistics,
+    Detours, Network, OutgoingAudio, OutgoingVideo, SharedSink, Transport, TransportError,
+    TransportEvent, TransportStatistics,
 };
 use crate::rtp::sdp;
 
 /// Behind every interceptor of the stack itself.
 const LAST_SLOT: usize = 60_000;
+/// A way to the server itself that is found within this is taken before one over a relay.
+const RELAYS_WAIT: Duration = Duration::from_millis(300);
 /// How long closing may take before the rest is left to the tasks' end.
 const CLOSING: Duration = Duration::from_secs(1);
 const LOSSY: &str = "_lossy";
@@ -62,11 +66,9 @@ pub(crate) struct RtcTransport {
 }
 
 impl RtcTransport {
-    /// `over_tcp`: also try TCP (RFC 6544). It is for networks that block UDP; where both work it might win by chance,
-    /// and losses cost it much more.
     pub async fn new(
         network: &Network,
-        over_tcp: bool,
+        detours: &Detours<'_>,
         sink: SharedSink,
         events: mpsc::Sender<TransportEvent>,
     ) -> Result<Self, TransportError> {
@@ -85,18 +87,21 @@ impl RtcTransport {
             counts: received.clone(),
             tasks: tasks.clone(),
         };
+        let (streams, relays) = Streams::of(detours.relays, detours.tls);
+        let configuration = RTCConfigurationBuilder::new().with_ice_servers(relays);
         let building = PeerConnectionBuilder::new()
-            .with_configuration(RTCConfigurationBuilder::new().build())
+            .with_configuration(configuration.build())
             .with_media_engine(media)
             .with_interceptor_registry(registry)
             .with_setting_engine(settings(network))
             .with_handler(Arc::new(handler))
             .with_runtime(Arc::new(RoomyRuntime {
+                streams,
                 #[cfg(feature = "testing")]
                 line: network.line.clone(),
             }))
             .with_udp_addrs(network.bind.clone())
-            .with_tcp_addrs(if over_tcp {
+            .with_tcp_addrs(if detours.tcp {
                 network.bind.clone()
             } else {
                 Vec::new()
@@ -304,6 +309,8 @@ fn settings(network: &Network) -> SettingEngine {
     SettingEngineBuilder::new()
         .with_include_loopback_candidate(network.loopback)
         .with_multicast_dns_mode(rtc::ice::mdns::MulticastDnsMode::Disabled)
+        .with_discard_local_candidates_during_ice_restart(true)
         .with_prflx_acceptance_min_wait(Some(Duration::ZERO))
+        .with_relay_acceptance_min_wait(Some(RELAYS_WAIT))
         .build()
 }
