@@ -58,6 +58,7 @@ pub use description::{Description, down_by_description};
 pub use options::Options;
 pub use people::Person;
 pub use seed::Homeserver;
+pub use services::livekit::RELAY_PORTS;
 pub use site::{CLIENT_ID, DOMAIN, PRIVATE_SCHEME, REDIRECT_PORTS, cache};
 
 use guard::Guard;
@@ -180,6 +181,12 @@ impl Workplace {
     /// Where clients of meetings connect: `ws://127.0.0.1:PORT`.
     pub fn meetings(&self) -> String {
         livekit::address(&self.site)
+    }
+
+    /// The port of the media server's own UDP, and that of its relay.
+    pub fn meeting_ports(&self) -> (u16, u16) {
+        let ports = &self.site.ports;
+        (ports.meetings_media, ports.meetings_relay)
     }
 
     /// What lets `identity` into the meeting `room`, with everything that a participant may do.

@@ -16,6 +16,9 @@ pub struct Options {
     pub meetings: bool,
     /// Let the media server take TCP, too. It then listens on all interfaces, so this is for network namespaces.
     pub meetings_tcp: bool,
+    /// Let the media server be a relay, too: TURN over UDP, and over TLS on port 443, which is the only one that it
+    /// names. So this is for network namespaces.
+    pub meetings_relay: bool,
     /// How many people work here. The first 40 are written by hand, the others are made up from lists of names.
     pub people: usize,
     /// How many named rooms Camille is in. The first 12 have conversations; the others a name and one last message.
@@ -41,6 +44,7 @@ impl Default for Options {
             chat: true,
             meetings: false,
             meetings_tcp: false,
+            meetings_relay: false,
             people: 40,
             rooms: 12,
             long_room: 0,

@@ -41,6 +41,8 @@ pub struct Ports {
     /// Signalling of meetings, and the one UDP port of their media.
     pub meetings: u16,
     pub meetings_media: u16,
+    /// TURN over UDP.
+    pub meetings_relay: u16,
 }
 
 impl Site {
@@ -58,6 +60,7 @@ impl Site {
             sms_network,
             meetings,
             meetings_media,
+            meetings_relay,
         ] = ports::free().context("no free port on 127.0.0.1")?;
         let secret = random_hex(16);
         let ports = Ports {
@@ -69,6 +72,7 @@ impl Site {
             sms_network,
             meetings,
             meetings_media,
+            meetings_relay,
         };
         Ok(Self {
             options,

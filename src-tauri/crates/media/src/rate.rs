@@ -8,10 +8,12 @@
 
 mod estimate;
 mod ledger;
+mod repeats;
 mod share;
 
 pub(crate) use estimate::Estimate;
 pub(crate) use ledger::{Arrival, Ledger};
+pub(crate) use repeats::Repeats;
 pub(crate) use share::{LayerWish, share, wanted};
 
 #[cfg(test)]

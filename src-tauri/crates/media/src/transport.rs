@@ -2,14 +2,17 @@
 
 mod codecs;
 mod flights;
+mod handler;
 mod interceptors;
 #[cfg(feature = "testing")]
 mod line;
 mod receive;
+mod relay;
 mod repeating;
 mod rtc;
 mod send;
 mod sockets;
+mod tasks;
 mod uplink;
 
 use std::net::SocketAddr;
@@ -20,6 +23,7 @@ use bytes::Bytes;
 
 #[cfg(feature = "testing")]
 pub use line::Line;
+pub(crate) use relay::Relay;
 pub(crate) use rtc::RtcTransport;
 
 /// Where media leaves from.
@@ -54,6 +58,17 @@ impl Network {
             line: Line::default(),
         }
     }
+}
+
+/// Ways to the server for networks that block UDP to it. Where they do not, one of these might win by chance, and be
+/// slower for all of the meeting.
+#[derive(Debug, Default)]
+pub(crate) struct Detours<'a> {
+    /// TCP to the server itself (RFC 6544).
+    pub tcp: bool,
+    pub relays: &'a [Relay],
+    /// Whom relays over TLS are to be trusted by; without it they are left out.
+    pub tls: Option<&'a Arc<rustls::ClientConfig>>,
 }
 
 #[derive(Debug, thiserror::Error)]

@@ -109,6 +109,7 @@ impl Service for LiveKit {
                 "interfaces": { "includes": ["lo"] },
                 "stun_servers": [],
             },
+            "turn": relay(site),
             "room": { "auto_create": true, "empty_timeout": 20 },
             "logging": { "level": "info", "json": false },
         });
@@ -130,6 +131,26 @@ impl Service for LiveKit {
     fn crew(&self) -> &Crew {
         &self.crew
     }
+}
+
+/// From these ports the relay speaks for those who are behind it.
+pub const RELAY_PORTS: std::ops::RangeInclusive<u16> = 30_000..=30_010;
+
+fn relay(site: &Site) -> serde_json::Value {
+    json!({
+        "enabled": site.options.meetings_relay,
+        "bind_addresses": ["127.0.0.1"],
+        "udp_port": site.ports.meetings_relay,
+        "tls_port": 443,
+        // A name has to have a dot, and this one needs no resolver.
+        "domain": "127.0.0.1",
+        "cert_file": site.folder("tls").join("server.crt"),
+        "key_file": site.folder("tls").join("server.key"),
+        "relay_range_start": RELAY_PORTS.start(),
+        "relay_range_end": RELAY_PORTS.end(),
+        // The media server itself is on this machine.
+        "allow_restricted_peer_cidrs": ["127.0.0.0/8"],
+    })
 }
 
 fn file(site: &Site) -> PathBuf {

@@ -59,6 +59,8 @@ pub struct JitterCounts {
     pub played: u64,
     pub recovered: u64,
     pub concealed: u64,
+    /// Times that nothing was played in the middle of a track, because nothing came for long.
+    pub silent: u64,
     /// Came after its time.
     pub late: u64,
 }
@@ -170,12 +172,12 @@ impl JitterBuffer {
     }
 
     /// The decoder makes the noise of a quiet room by itself, if it was told that there is one.
-    fn pause(&self) -> Playout {
+    fn pause(&mut self) -> Playout {
         if self.pausing {
-            Playout::Conceal
-        } else {
-            Playout::Silence
+            return Playout::Conceal;
         }
+        self.counts.silent += u64::from(self.counts.played > 0);
+        Playout::Silence
     }
 
     fn skip(&self) -> Skip {
@@ -199,7 +201,7 @@ impl JitterBuffer {
             // Discontinuous transmission, or the sender is gone: start afresh, with the target held again.
             self.next = None;
             self.concealed_in_a_row = 0;
-            return Playout::Silence;
+            return self.pause();
         }
         self.next = Some(next);
         self.conceal()

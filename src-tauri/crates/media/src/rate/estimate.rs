@@ -26,7 +26,7 @@ const LITTLE_LOSS: f64 = 0.06;
 const WINDOW: Duration = Duration::from_millis(700);
 const PEAKS: Duration = Duration::from_secs(2);
 /// Fewer packets say nothing about losses.
-const ENOUGH: usize = 20;
+const ENOUGH: f64 = 20.0;
 /// A cut shows after the queue has drained.
 const BETWEEN_CUTS: Duration = Duration::from_millis(800);
 const LONGEST_DRAIN: Duration = Duration::from_secs(1);
@@ -124,7 +124,7 @@ impl Estimate {
         if self.queue < SHORT_QUEUE || self.draining.is_some_and(|(until, _)| until <= now) {
             self.draining = None;
         }
-        if self.queue > LONG_QUEUE || self.loss() > USUAL_LOSS {
+        if self.queue > LONG_QUEUE || self.loses_too_much() {
             self.cut(now);
         } else if self.queue < SHORT_QUEUE && self.loss() < LITTLE_LOSS {
             let highest = through.map_or(self.rate, |through| through * BEYOND + 50_000.0);
@@ -193,13 +193,25 @@ impl Estimate {
 
     /// The part of the packets that were lost lately.
     fn loss(&self) -> f64 {
+        let (sent, lost) = self.lately();
+        if sent < ENOUGH { 0.0 } else { lost / sent }
+    }
+
+    /// Whether so many were lost lately that it is no accident: where one in twenty is lost, three of twenty-five often
+    /// are.
+    fn loses_too_much(&self) -> bool {
+        let (sent, lost) = self.lately();
+        let usual = sent * USUAL_LOSS;
+        let by_accident = 2.0 * (usual * (1.0 - USUAL_LOSS)).sqrt();
+        sent >= ENOUGH && lost > usual + by_accident
+    }
+
+    /// Packets that were sent in the last [`WINDOW`], and those of them that were lost.
+    fn lately(&self) -> (f64, f64) {
         let packets: usize = self.recent.iter().map(|(_, _, packets, _)| packets).sum();
         let lost: usize = self.recent.iter().map(|(.., lost)| lost).sum();
-        if packets + lost < ENOUGH {
-            return 0.0;
-        }
         #[expect(clippy::cast_precision_loss)]
-        (lost as f64 / (packets + lost) as f64)
+        ((packets + lost) as f64, lost as f64)
     }
 
     fn cut(&mut self, now: Instant) {

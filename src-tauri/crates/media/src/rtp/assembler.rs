@@ -1,7 +1,8 @@
 //! From packets to frames: put in order, wait for what is asked for again, and give up in time.
 //!
 //! ```text
-//! in order ──packet missing──▶ waiting (asked again up to 5 times) ──it came──▶ in order
+//! in order ──packet missing──▶ waiting (asked again up to 8 times) ──it came──▶ in order
+//!                                  │       └──the next picture follows the last one: it was padding──▶ in order
 //!                                  └──[WAIT] over──▶ frames dropped until the next key frame
 //! ```
 
@@ -11,14 +12,17 @@ use std::time::{Duration, Instant};
 use bytes::BytesMut;
 
 use super::sequence::Unwrapper;
+use super::vp8::PictureId;
 use super::{Packet, vp8};
 
 /// Longest wait for a missing packet. Beyond it the picture is late anyway and a key frame is quicker.
 const WAIT: Duration = Duration::from_millis(400);
 /// A gap is often only reordering, which heals within this.
 const REORDERING: Duration = Duration::from_millis(8);
-const BETWEEN_REQUESTS: Duration = Duration::from_millis(60);
-const MOST_REQUESTS: u8 = 5;
+/// livekit-server does not listen to requests in the first 100 ms after it sent a packet, nor in the 100 ms after it
+/// repeated it, and repeats it thrice at most (`sfu/sequencer`): so often asked within [`WAIT`], it does so thrice.
+const BETWEEN_REQUESTS: Duration = Duration::from_millis(50);
+const MOST_REQUESTS: u8 = 8;
 /// Packets held at most: two seconds of 720p. A sender that goes beyond starts again.
 const MOST_PACKETS: u64 = 1024;
 /// Holes that are asked for; a longer gap is no loss but an interruption.
@@ -53,6 +57,8 @@ pub(crate) struct Assembler {
     asked: BTreeMap<u64, (Instant, u8)>,
     next: Option<u64>,
     newest: u64,
+    /// The last one that was complete.
+    picture: Option<PictureId>,
     waiting_since: Option<Instant>,
     needs_key_frame: bool,
     wants_key_frame: bool,
@@ -67,6 +73,7 @@ impl Assembler {
             asked: BTreeMap::new(),
             next: None,
             newest: 0,
+            picture: None,
             waiting_since: None,
             needs_key_frame: true,
             wants_key_frame: false,
@@ -135,10 +142,10 @@ impl Assembler {
         loop {
             let start = self.next?;
             let Some(end) = self.end_of_frame(start) else {
-                if !self.give_up(start, now) {
-                    return None;
+                if self.pass_padding(start) || self.give_up(start, now) {
+                    continue;
                 }
-                continue;
+                return None;
             };
             self.waiting_since = None;
             self.next = Some(end + 1);
@@ -175,10 +182,12 @@ impl Assembler {
             let packet = self.held.remove(&number)?;
             timestamp = packet.timestamp;
             // Padding between frames has no payload (the SFU probes with it).
-            if let Some((starts, part)) = vp8::unpack(&packet.payload) {
-                whole &= starts == data.is_empty() && data.len() + part.len() <= MOST_BYTES;
+            if let Some(part) = vp8::unpack(&packet.payload) {
+                self.picture = part.picture;
+                whole &=
+                    part.starts == data.is_empty() && data.len() + part.data.len() <= MOST_BYTES;
                 if whole {
-                    data.extend_from_slice(&part);
+                    data.extend_from_slice(&part.data);
                 }
             } else {
                 whole &= packet.payload.is_empty();
@@ -204,6 +213,27 @@ impl Assembler {
         })
     }
 
+    /// The server probes with padding between frames, which it never repeats. What is missing before a picture that
+    /// follows the last one was nothing else.
+    fn pass_padding(&mut self, start: u64) -> bool {
+        if self.held.contains_key(&start) {
+            return false;
+        }
+        let mut later = self.held.range(start..);
+        let Some((&after, packet)) = later.find(|(_, packet)| !packet.payload.is_empty()) else {
+            return false;
+        };
+        let follows = vp8::unpack(&packet.payload).is_some_and(|part| {
+            let pictures = part.picture.zip(self.picture);
+            part.starts && pictures.is_some_and(|(now, before)| now.follows(before))
+        });
+        if follows {
+            self.next = Some(after);
+            self.held = self.held.split_off(&after);
+        }
+        follows
+    }
+
     /// Skips a gap that was waited for long enough. False: nothing to do but wait.
     fn give_up(&mut self, start: u64, now: Instant) -> bool {
         let gap = (start..self.newest).find(|number| !self.held.contains_key(number));
@@ -227,6 +257,7 @@ impl Assembler {
         self.held = self.held.split_off(&number);
         self.asked = self.asked.split_off(&number);
         self.next = Some(number);
+        self.picture = None;
         self.waiting_since = None;
         self.wait_for_key_frame();
     }

@@ -5,27 +5,58 @@ use bytes::{BufMut, Bytes, BytesMut};
 /// Payload per packet without RTP header, extensions, SRTP tag and tunnels: fits 1 200 bytes of UDP.
 const PAYLOAD_LIMIT: usize = 1120;
 
-/// What a receiver needs of a packet: is it the first of a frame, and the bytes of VP8.
-///
+/// What a receiver needs of a packet.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Part {
+    /// It is the first of its frame.
+    pub starts: bool,
+    pub picture: Option<PictureId>,
+    pub data: Bytes,
+}
+
+/// The number of a picture, in seven or fifteen bits.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct PictureId {
+    number: u16,
+    highest: u16,
+}
+
+impl PictureId {
+    /// Nothing was between the two.
+    pub fn follows(self, before: Self) -> bool {
+        let next = before.number.wrapping_add(1) & self.highest;
+        self.highest == before.highest && self.number == next
+    }
+}
+
 /// RFC 7741 §4.2. `None` for a descriptor that is cut off.
-pub(crate) fn unpack(payload: &Bytes) -> Option<(bool, Bytes)> {
+pub(crate) fn unpack(payload: &Bytes) -> Option<Part> {
     let first = *payload.first()?;
     let starts = first & 0x10 != 0 && first.trailing_zeros() >= 3;
     let mut length = 1;
+    let mut picture = None;
     if first & 0x80 != 0 {
         let extension = *payload.get(length)?;
         length += 1;
         if extension & 0x80 != 0 {
-            // Seven bits of picture id, or fifteen.
-            length += if *payload.get(length)? & 0x80 != 0 {
-                2
+            let high = *payload.get(length)?;
+            let (number, highest) = if high & 0x80 != 0 {
+                let low = *payload.get(length + 1)?;
+                length += 2;
+                (u16::from_be_bytes([high & 0x7f, low]), 0x7fff)
             } else {
-                1
+                length += 1;
+                (u16::from(high), 0x7f)
             };
+            picture = Some(PictureId { number, highest });
         }
         length += usize::from(extension & 0x40 != 0) + usize::from(extension & 0x30 != 0);
     }
-    (length <= payload.len()).then(|| (starts, payload.slice(length..)))
+    (length <= payload.len()).then(|| Part {
+        starts,
+        picture,
+        data: payload.slice(length..),
+    })
 }
 
 /// RFC 6386 §9.1: the lowest bit of the frame tag is zero on key frames.
@@ -94,14 +125,27 @@ mod tests {
     #[test]
     fn the_descriptors_of_the_rfc_are_read() {
         // RFC 7741 §4.6.1: no extension; then picture id of seven bits; then everything.
-        let plain = Bytes::from_static(&[0x10, 1, 2]);
-        assert_eq!(unpack(&plain).unwrap(), (true, Bytes::from_static(&[1, 2])));
-        let short = Bytes::from_static(&[0x90, 0x80, 0x11, 7]);
-        assert_eq!(unpack(&short).unwrap(), (true, Bytes::from_static(&[7])));
-        let whole = Bytes::from_static(&[0x80, 0xf0, 0x92, 0x34, 5, 0x20, 7]);
-        assert_eq!(unpack(&whole).unwrap(), (false, Bytes::from_static(&[7])));
+        let read = |payload: &'static [u8]| {
+            let part = unpack(&Bytes::from_static(payload)).unwrap();
+            let picture = part.picture.map(|picture| picture.number);
+            (part.starts, picture, part.data.to_vec())
+        };
+        assert_eq!(read(&[0x10, 1, 2]), (true, None, vec![1, 2]));
+        assert_eq!(read(&[0x90, 0x80, 0x11, 7]), (true, Some(0x11), vec![7]));
+        let whole = read(&[0x80, 0xf0, 0x92, 0x34, 5, 0x20, 7]);
+        assert_eq!(whole, (false, Some(0x1234), vec![7]));
         assert_eq!(unpack(&Bytes::from_static(&[0x90, 0x80])), None);
         assert_eq!(unpack(&Bytes::new()), None);
+    }
+
+    #[test]
+    fn a_picture_follows_the_one_before_it_also_where_numbers_wrap() {
+        let id = |number, highest| PictureId { number, highest };
+        assert!(id(8, 0x7f).follows(id(7, 0x7f)));
+        assert!(id(0, 0x7f).follows(id(0x7f, 0x7f)));
+        assert!(id(0, 0x7fff).follows(id(0x7fff, 0x7fff)));
+        assert!(!id(9, 0x7f).follows(id(7, 0x7f)));
+        assert!(!id(8, 0x7fff).follows(id(7, 0x7f)));
     }
 
     #[test]
@@ -116,8 +160,8 @@ mod tests {
         #[test]
         fn a_descriptor_never_reaches_beyond_its_packet(payload: Vec<u8>) {
             let payload = Bytes::from(payload);
-            if let Some((_, rest)) = unpack(&payload) {
-                prop_assert!(payload.ends_with(&rest));
+            if let Some(part) = unpack(&payload) {
+                prop_assert!(payload.ends_with(&part.data));
             }
             size(&payload);
         }
@@ -128,9 +172,9 @@ mod tests {
             let mut whole = Vec::new();
             for (at, payload) in payloads.iter().enumerate() {
                 prop_assert!(payload.len() <= PAYLOAD_LIMIT + 6);
-                let (starts, part) = unpack(payload).unwrap();
-                prop_assert_eq!(starts, at == 0);
-                whole.extend_from_slice(&part);
+                let part = unpack(payload).unwrap();
+                prop_assert_eq!(part.starts, at == 0);
+                whole.extend_from_slice(&part.data);
             }
             prop_assert_eq!(whole, frame);
         }

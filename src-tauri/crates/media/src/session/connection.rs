@@ -154,7 +154,8 @@ impl Connection {
     }
 
     pub async fn send_candidate(&mut self, init: String) {
-        self.tried.own += 1;
+        // A relay's address is none of ours.
+        self.tried.own += u32::from(!init.contains(" typ relay"));
         self.signal
             .send(Request::Trickle(proto::TrickleRequest {
                 candidate_init: init,

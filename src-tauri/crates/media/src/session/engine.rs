@@ -24,7 +24,7 @@ use super::{ended, rejoining, resuming};
 use crate::incoming::Incoming;
 use crate::publication::{AudioOutlet, VideoOutlet};
 use crate::rate;
-use crate::transport::Transport;
+use crate::transport::{Relay, Transport};
 
 /// What a session's handle and its task share.
 pub(super) struct Parts {
@@ -54,6 +54,8 @@ pub(super) struct Engine {
     /// Number of the last reliable packet of each participant.
     pub heard: HashMap<String, u32>,
     pub people: Room,
+    /// What the server offered for networks that block everything else, at the last join.
+    pub relays: Vec<Relay>,
     events: mpsc::Sender<Event>,
     state: watch::Sender<State>,
     room: watch::Sender<Arc<Room>>,
@@ -74,6 +76,7 @@ impl Engine {
             sequence: 0,
             heard: HashMap::new(),
             people: Room::default(),
+            relays: Vec::new(),
             events: parts.events,
             state: parts.state,
             room: parts.room,

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use livekit_protocol as proto;
 use tokio::sync::mpsc;
 use tokio::time::{Instant, timeout_at};
 
@@ -11,7 +12,7 @@ use super::connection::{Connection, offer};
 use super::engine::Engine;
 use super::{Room, Tried, messages};
 use crate::signal::{Signal, SignalEvent, SignalFailure};
-use crate::transport::{RtcTransport, Transport, TransportError, TransportEvent};
+use crate::transport::{Detours, Relay, RtcTransport, Transport, TransportError, TransportEvent};
 
 /// How long a first connection may look for a path; each further one gets as much more.
 const PATH: Duration = Duration::from_secs(2);
@@ -24,6 +25,8 @@ const ATTEMPTS: u32 = 3;
 /// Sections to receive in that are offered at once; the server asks for more when it needs them.
 const RECEIVERS: u32 = 3;
 const EVENTS: usize = 256;
+/// Each of them is asked from each of our addresses.
+const MOST_RELAYS: usize = 8;
 
 /// Why a meeting could not be joined.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -78,7 +81,7 @@ pub(super) async fn run(engine: &mut Engine) -> Result<Connection, JoinError> {
 }
 
 /// One attempt, up to flowing media and with everything of ours on its way to be published. `before` tells how many
-/// attempts were in vain: after the first one TCP is tried, too.
+/// attempts were in vain: after the first one TCP and relays are tried, too.
 pub(super) async fn connect(engine: &mut Engine, before: u32) -> Result<Connection, Attempt> {
     let end = engine.end.clone();
     let connecting = async {
@@ -99,11 +102,18 @@ pub(super) async fn connect(engine: &mut Engine, before: u32) -> Result<Connecti
     connected.unwrap_or(Err(Attempt::Asked))
 }
 
-async fn open(engine: &mut Engine, over_tcp: bool) -> Result<Connection, Attempt> {
+async fn open(engine: &mut Engine, blocked: bool) -> Result<Connection, Attempt> {
     let (sender, events) = mpsc::channel(EVENTS);
+    let detours = Detours {
+        tcp: blocked,
+        // The server names them in its answer to the join: they are those of the attempt before.
+        relays: if blocked { &engine.relays } else { &[] },
+        tls: engine.options.tls.as_ref(),
+    };
     let network = &engine.options.network;
     let incoming = engine.incoming.clone();
-    let transport = Box::pin(RtcTransport::new(network, over_tcp, incoming, sender)).await?;
+    let transport = Box::pin(RtcTransport::new(network, &detours, incoming, sender)).await?;
+    let relays = u32::try_from(detours.relays.len()).unwrap_or(u32::MAX);
     let transport: Arc<dyn Transport> = Arc::new(transport);
     transport.add_receivers(RECEIVERS, RECEIVERS).await?;
     let first = offer(transport.offer(false).await?, 1);
@@ -120,8 +130,19 @@ async fn open(engine: &mut Engine, over_tcp: bool) -> Result<Connection, Attempt
     engine.people = Room::joined(&join);
     engine.heard.clear();
     engine.show_room();
+    let trusting = engine.options.tls.is_some();
+    let relays_offered = join.ice_servers.iter().flat_map(relays_of);
+    let usable = relays_offered.filter(|relay| trusting || !relay.over_tls());
+    engine.relays = usable.take(MOST_RELAYS).collect();
     let sid = join.participant.map(|own| own.sid).unwrap_or_default();
-    Ok(Connection::new(signal, transport, events, sid))
+    let mut connection = Connection::new(signal, transport, events, sid);
+    connection.tried.relays = relays;
+    Ok(connection)
+}
+
+fn relays_of(server: &proto::IceServer) -> impl Iterator<Item = Relay> {
+    let urls = server.urls.iter();
+    urls.filter_map(|url| Relay::offered(url, &server.username, &server.credential))
 }
 
 async fn wait_for_media(

@@ -11,7 +11,7 @@ pub struct Tried {
     pub udp: u32,
     /// Addresses of the server that take TCP.
     pub tcp: u32,
-    /// Addresses of relays that the server offered.
+    /// Relays that the server names.
     pub relays: u32,
 }
 
@@ -23,9 +23,7 @@ impl Tried {
         };
         let mut words = attribute.split_ascii_whitespace().skip(2);
         let protocol = words.next().unwrap_or_default();
-        if attribute.contains(" typ relay") {
-            self.relays += 1;
-        } else if protocol.eq_ignore_ascii_case("udp") {
+        if protocol.eq_ignore_ascii_case("udp") {
             self.udp += 1;
         } else if protocol.eq_ignore_ascii_case("tcp") {
             self.tcp += 1;
@@ -55,8 +53,8 @@ impl fmt::Display for Tried {
         } = self;
         write!(
             f,
-            "from {own} addresses of ours UDP to {udp} and TCP to {tcp} addresses of the server were tried; {relays} \
-             relays were offered, too, and are not used"
+            "from {own} addresses of ours UDP to {udp} and TCP to {tcp} addresses of the server were tried, and {relays} \
+             relays"
         )
     }
 }
@@ -74,15 +72,13 @@ mod tests {
         let udp = "a=candidate:1 1 udp 2130706431 192.0.2.1 7882 typ host";
         let tcp = "a=candidate:2 1 TCP 1671430143 192.0.2.1 7881 typ host tcptype passive";
         tried.described(&format!("v=0\r\n{udp}\r\nm=audio\r\n{udp}\r\n{tcp}\r\n"));
-        tried.offered(
-            r#"{"candidate":"candidate:3 1 udp 1 192.0.2.2 3478 typ relay raddr 0.0.0.0"}"#,
-        );
+        tried.offered(r#"{"candidate":"candidate:3 1 tcp 1 192.0.2.2 7881 typ host"}"#);
         tried.offered("nonsense");
         let expected = Tried {
             own: 2,
             udp: 1,
-            tcp: 1,
-            relays: 1,
+            tcp: 2,
+            relays: 0,
         };
         assert_eq!(tried, expected);
     }

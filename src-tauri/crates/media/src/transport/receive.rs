@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::{Duration, Instant};
 
+use futures_util::FutureExt as _;
 use rtc::rtcp::payload_feedbacks::picture_loss_indication::PictureLossIndication;
 use rtc::rtcp::transport_feedbacks::transport_layer_nack::{
     TransportLayerNack, nack_pairs_from_sequence_numbers,
@@ -18,6 +19,8 @@ use crate::rtp::assembler::{Assembler, Counts};
 
 /// How often losses and deadlines are looked at while no packet comes.
 const TICK: Duration = Duration::from_millis(20);
+/// The stack's queue of a track.
+const AT_ONCE: usize = 256;
 /// Shortest pause between two requests for a key frame. The server passes them on to the sender, for whom each one
 /// costs ten frames.
 const BETWEEN_REQUESTS: Duration = Duration::from_millis(300);
@@ -73,28 +76,39 @@ impl Receiver {
         loop {
             tokio::select! {
                 event = self.track.poll() => match event {
-                    Some(TrackRemoteEvent::OnRtpPacket(packet)) => {
-                        self.counts.packets.fetch_add(1, Relaxed);
-                        let header = &packet.header;
-                        if header.ssrc != stream.source {
-                            stream = Stream::new(header.ssrc);
-                        }
-                        stream.assembler.push(Packet {
-                            sequence: header.sequence_number,
-                            timestamp: header.timestamp,
-                            marker: header.marker,
-                            payload: packet.payload,
-                        });
-                    }
-                    Some(_) => continue,
+                    Some(event) => self.take(&mut stream, event),
                     None => return,
                 },
                 _ = tick.tick() => {}
+            }
+            // While a busy machine let us wait, what was missing may have come: it is taken in before a deadline counts.
+            for _ in 0..AT_ONCE {
+                let Some(Some(event)) = self.track.poll().now_or_never() else {
+                    break;
+                };
+                self.take(&mut stream, event);
             }
             if stream.source != 0 {
                 self.look_after(&mut stream).await;
             }
         }
+    }
+
+    fn take(&self, stream: &mut Stream, event: TrackRemoteEvent) {
+        let TrackRemoteEvent::OnRtpPacket(packet) = event else {
+            return;
+        };
+        self.counts.packets.fetch_add(1, Relaxed);
+        let header = &packet.header;
+        if header.ssrc != stream.source {
+            *stream = Stream::new(header.ssrc);
+        }
+        stream.assembler.push(Packet {
+            sequence: header.sequence_number,
+            timestamp: header.timestamp,
+            marker: header.marker,
+            payload: packet.payload,
+        });
     }
 
     async fn look_after(&self, stream: &mut Stream) {

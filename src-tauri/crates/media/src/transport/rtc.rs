@@ -4,6 +4,7 @@
 //!   asks for ever for what was recovered by other means; ours are in `send` and `receive`,
 //! - no pacer and no congestion controller: both starve sound under loss,
 //! - peer-reflexive paths are taken at once: waiting for better ones makes every second join a second late,
+//! - a restart of ICE takes the addresses that this machine has by then, not those from which the connection began,
 //! - multicast DNS is off: without a multicast route the connection could not even be built.
 
 use std::collections::HashMap;
@@ -25,32 +26,30 @@ use rtc::rtp_transceiver::rtp_sender::{RTCRtpCodec, RtpCodecKind};
 use rtc::rtp_transceiver::{RTCRtpTransceiverDirection, RTCRtpTransceiverInit};
 use serde::Deserialize;
 use tokio::sync::mpsc;
-use tokio_util::sync::CancellationToken;
-use tokio_util::task::TaskTracker;
-use webrtc::data_channel::{DataChannel, DataChannelEvent};
-use webrtc::media_stream::track_remote::TrackRemote;
-use webrtc::peer_connection::{
-    PeerConnection, PeerConnectionBuilder, PeerConnectionEventHandler, RTCIceCandidateInit,
-    RTCIceConnectionState, RTCPeerConnectionIceEvent, RTCPeerConnectionState,
-};
+use webrtc::data_channel::DataChannel;
+use webrtc::peer_connection::{PeerConnection, PeerConnectionBuilder, RTCIceCandidateInit};
 
 use super::codecs::{media_engine, opus, vp8};
+use super::handler::{Handler, RELIABLE, read};
 use super::interceptors::ForwardFeedback;
-use super::receive::{ReceiveCounts, Receiver, Sections};
+use super::receive::{ReceiveCounts, Sections};
+use super::relay::Streams;
 use super::send::{SendCounts, Sender, Shared};
 use super::sockets::RoomyRuntime;
+use super::tasks::Tasks;
 use super::uplink::Uplink;
 use super::{
-    Network, OutgoingAudio, OutgoingVideo, SharedSink, Transport, TransportError, TransportEvent,
-    TransportStatistics,
+    Detours, Network, OutgoingAudio, OutgoingVideo, SharedSink, Transport, TransportError,
+    TransportEvent, TransportStatistics,
 };
 use crate::rtp::sdp;
 
 /// Behind every interceptor of the stack itself.
 const LAST_SLOT: usize = 60_000;
+/// A way to the server itself that is found within this is taken before one over a relay.
+const RELAYS_WAIT: Duration = Duration::from_millis(300);
 /// How long closing may take before the rest is left to the tasks' end.
 const CLOSING: Duration = Duration::from_secs(1);
-const RELIABLE: &str = "_reliable";
 const LOSSY: &str = "_lossy";
 
 pub(crate) struct RtcTransport {
@@ -66,28 +65,10 @@ pub(crate) struct RtcTransport {
     tasks: Tasks,
 }
 
-/// The tasks of one transport: they end with it.
-#[derive(Clone, Default)]
-struct Tasks {
-    tracker: TaskTracker,
-    end: CancellationToken,
-}
-
-impl Tasks {
-    fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) {
-        let end = self.end.clone();
-        self.tracker.spawn(async move {
-            end.run_until_cancelled(task).await;
-        });
-    }
-}
-
 impl RtcTransport {
-    /// `over_tcp`: also try TCP (RFC 6544). It is for networks that block UDP; where both work it might win by chance,
-    /// and losses cost it much more.
     pub async fn new(
         network: &Network,
-        over_tcp: bool,
+        detours: &Detours<'_>,
         sink: SharedSink,
         events: mpsc::Sender<TransportEvent>,
     ) -> Result<Self, TransportError> {
@@ -106,18 +87,21 @@ impl RtcTransport {
             counts: received.clone(),
             tasks: tasks.clone(),
         };
+        let (streams, relays) = Streams::of(detours.relays, detours.tls);
+        let configuration = RTCConfigurationBuilder::new().with_ice_servers(relays);
         let building = PeerConnectionBuilder::new()
-            .with_configuration(RTCConfigurationBuilder::new().build())
+            .with_configuration(configuration.build())
             .with_media_engine(media)
             .with_interceptor_registry(registry)
             .with_setting_engine(settings(network))
             .with_handler(Arc::new(handler))
             .with_runtime(Arc::new(RoomyRuntime {
+                streams,
                 #[cfg(feature = "testing")]
                 line: network.line.clone(),
             }))
             .with_udp_addrs(network.bind.clone())
-            .with_tcp_addrs(if over_tcp {
+            .with_tcp_addrs(if detours.tcp {
                 network.bind.clone()
             } else {
                 Vec::new()
@@ -288,15 +272,13 @@ impl Transport for RtcTransport {
 
     async fn close(&self) {
         let _ = tokio::time::timeout(CLOSING, self.connection.close()).await;
-        self.tasks.end.cancel();
-        self.tasks.tracker.close();
-        let _ = tokio::time::timeout(CLOSING, self.tasks.tracker.wait()).await;
+        self.tasks.finish(CLOSING).await;
     }
 }
 
 impl Drop for RtcTransport {
     fn drop(&mut self) {
-        self.tasks.end.cancel();
+        self.tasks.cancel();
     }
 }
 
@@ -308,73 +290,6 @@ struct CandidateInit {
     sdp_mid: Option<String>,
     #[serde(rename = "sdpMLineIndex")]
     sdp_m_line_index: Option<u16>,
-}
-
-struct Handler {
-    events: mpsc::Sender<TransportEvent>,
-    sink: SharedSink,
-    sections: Sections,
-    counts: Arc<ReceiveCounts>,
-    tasks: Tasks,
-}
-
-#[async_trait]
-impl PeerConnectionEventHandler for Handler {
-    async fn on_ice_candidate(&self, event: RTCPeerConnectionIceEvent) {
-        let Ok(init) = event.candidate.to_json() else {
-            return;
-        };
-        // Nobody listens there: see `DeafListener`.
-        if init.candidate.contains("tcptype passive") {
-            return;
-        }
-        let json = serde_json::json!({
-            "candidate": init.candidate,
-            "sdpMid": init.sdp_mid.unwrap_or_else(|| "0".to_owned()),
-            "sdpMLineIndex": init.sdp_mline_index.unwrap_or(0),
-        });
-        self.tell(TransportEvent::Candidate(json.to_string())).await;
-    }
-
-    async fn on_ice_connection_state_change(&self, state: RTCIceConnectionState) {
-        if state == RTCIceConnectionState::Connected {
-            self.tell(TransportEvent::PathFound).await;
-        }
-    }
-
-    async fn on_connection_state_change(&self, state: RTCPeerConnectionState) {
-        let event = match state {
-            RTCPeerConnectionState::Connected => TransportEvent::Connected,
-            RTCPeerConnectionState::Disconnected => TransportEvent::Disconnected,
-            RTCPeerConnectionState::Failed => TransportEvent::Failed,
-            _ => return,
-        };
-        self.tell(event).await;
-    }
-
-    async fn on_track(&self, track: Arc<dyn TrackRemote>) {
-        let receiver = Receiver {
-            track,
-            sink: self.sink.clone(),
-            sections: self.sections.clone(),
-            counts: self.counts.clone(),
-        };
-        self.tasks.spawn(receiver.run());
-    }
-
-    // The server opens channels of its own for a subscriber.
-    async fn on_data_channel(&self, channel: Arc<dyn DataChannel>) {
-        let reliable = channel.label().await.is_ok_and(|label| label == RELIABLE);
-        self.tasks
-            .spawn(read(channel, reliable, self.events.clone()));
-    }
-}
-
-impl Handler {
-    async fn tell(&self, event: TransportEvent) {
-        // Nobody listens any more once the session gave this transport up.
-        let _ = self.events.send(event).await;
-    }
 }
 
 async fn channel(
@@ -390,26 +305,12 @@ async fn channel(
     Ok(connection.create_data_channel(label, Some(init)).await?)
 }
 
-async fn read(channel: Arc<dyn DataChannel>, reliable: bool, events: mpsc::Sender<TransportEvent>) {
-    while let Some(event) = channel.poll().await {
-        match event {
-            DataChannelEvent::OnMessage(message) => {
-                let data = message.data.freeze();
-                let event = TransportEvent::Data { reliable, data };
-                if events.send(event).await.is_err() {
-                    return;
-                }
-            }
-            DataChannelEvent::OnClose => return,
-            _ => {}
-        }
-    }
-}
-
 fn settings(network: &Network) -> SettingEngine {
     SettingEngineBuilder::new()
         .with_include_loopback_candidate(network.loopback)
         .with_multicast_dns_mode(rtc::ice::mdns::MulticastDnsMode::Disabled)
+        .with_discard_local_candidates_during_ice_restart(true)
         .with_prflx_acceptance_min_wait(Some(Duration::ZERO))
+        .with_relay_acceptance_min_wait(Some(RELAYS_WAIT))
         .build()
 }

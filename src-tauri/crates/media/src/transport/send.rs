@@ -276,6 +276,9 @@ impl Sender {
                 .collect()
         };
         for packet in packets {
+            if !self.shared.uplink.may_repeat(packet.payload.len()) {
+                return;
+            }
             counts.repeated.fetch_add(1, Relaxed);
             if self.write(packet, &negotiated, false).await.is_err() {
                 return;

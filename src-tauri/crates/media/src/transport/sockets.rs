@@ -13,6 +13,7 @@ use webrtc::runtime::{
     TokioRuntime,
 };
 
+use super::relay::Streams;
 use super::repeating::RepeatingSocket;
 
 /// The system's 208 KiB overflow when 24 videos arrive and the thread waits for 100 ms.
@@ -20,10 +21,11 @@ const RECEIVE_BUFFER: usize = 4 << 20;
 
 type Boxed<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
 
-/// Everything as [`TokioRuntime`] does it, except for the size of the UDP receive buffer and handshakes that are
-/// repeated.
+/// Everything as [`TokioRuntime`] does it, except for the size of the UDP receive buffer, handshakes that are repeated
+/// and relays that need a stream.
 #[derive(Debug, Default)]
 pub(super) struct RoomyRuntime {
+    pub streams: Streams,
     #[cfg(feature = "testing")]
     pub line: super::Line,
 }
@@ -37,7 +39,7 @@ impl Runtime for RoomyRuntime {
         let socket = TokioRuntime.wrap_udp_socket(socket)?;
         #[cfg(feature = "testing")]
         let socket = self.line.wrap(socket);
-        Ok(RepeatingSocket::wrap(socket))
+        Ok(RepeatingSocket::wrap(self.streams.wrap(socket)))
     }
 
     fn spawn(&self, future: Boxed<'static, ()>) -> Box<dyn JoinHandle> {

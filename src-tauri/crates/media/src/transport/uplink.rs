@@ -8,7 +8,7 @@ use rtc::rtcp::transport_feedbacks::transport_layer_cc::{
     PacketStatusChunk, SymbolTypeTcc, TransportLayerCc,
 };
 
-use crate::rate::{Estimate, Ledger};
+use crate::rate::{Estimate, Ledger, Repeats};
 
 /// Of IP, UDP, RTP with extensions, and the seal.
 const HEADERS: usize = 28 + 28 + 10;
@@ -22,6 +22,7 @@ pub(super) struct Uplink {
 struct State {
     ledger: Ledger,
     estimate: Estimate,
+    repeats: Repeats,
     /// Bits per second that we would like to send.
     wanted: f64,
     reported: bool,
@@ -33,6 +34,7 @@ impl Uplink {
             state: Mutex::new(State {
                 ledger: Ledger::default(),
                 estimate: Estimate::new(),
+                repeats: Repeats::new(),
                 wanted: 0.0,
                 reported: false,
             }),
@@ -54,6 +56,13 @@ impl Uplink {
             state.reported = true;
             state.estimate.report(&arrivals, now);
         }
+    }
+
+    /// Whether a packet with this payload may go again now.
+    pub fn may_repeat(&self, payload: usize) -> bool {
+        let mut state = self.state();
+        let rate = state.estimate.rate();
+        state.repeats.allow(payload + HEADERS, rate, Instant::now())
     }
 
     /// Bits per second that the way carries; `None` while the server has not reported. `wanted` is what we would send

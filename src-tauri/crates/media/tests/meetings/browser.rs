@@ -75,16 +75,18 @@ impl Browser {
 
     /// Looks until the page shows what is wanted.
     async fn sees(&mut self, what: &str, wanted: impl Fn(&Value) -> bool) -> Value {
-        let mut last = Value::Null;
-        for _ in 0..600 {
-            last = self.call("look", Value::Null).await;
-            if wanted(&last) {
-                return last;
+        // A page has no event for "a frame was decoded".
+        let mut tick = tokio::time::interval(Duration::from_millis(100));
+        soon(what, async {
+            loop {
+                tick.tick().await;
+                let page = self.call("look", Value::Null).await;
+                if wanted(&page) {
+                    return page;
+                }
             }
-            // A page has no event for "a frame was decoded".
-            tokio::time::sleep(Duration::from_millis(100)).await;
-        }
-        panic!("the browser does not see {what}: {last}");
+        })
+        .await
     }
 }
 

@@ -80,25 +80,6 @@ async fn a_cut_websocket_is_resumed_and_nobody_sees_a_leave() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_changed_network_is_looked_into_without_leaving() {
-    let place = shared().await;
-    let name = room();
-    let camille = join(place, &name, "camille").await;
-    let (_camera, _pictures) = camille.show_small_pattern().await;
-    let noor = join(place, &name, "noor").await;
-    let mut watched = noor.watch().await;
-    numbers(&mut watched, 5).await;
-    let mut state = camille.session.state();
-    state.mark_unchanged();
-    camille.session.network_changed().await;
-    let resuming = state.wait_for(|state| *state == State::Resuming);
-    soon("a new path is looked for", resuming).await.unwrap();
-    let back = state.wait_for(|state| *state == State::Connected);
-    soon("found", back).await.unwrap();
-    numbers(&mut watched, 10).await;
-}
-
-#[tokio::test(flavor = "multi_thread")]
 async fn a_server_that_is_killed_and_comes_back_is_joined_anew_with_all_tracks() {
     let place = own().await;
     let name = room();

@@ -1,6 +1,6 @@
 use std::time::{Duration, Instant};
 
-use ::media::{Access, JoinError, Line, Network, Options, Session, State};
+use ::media::{Access, Decoding, JoinError, Line, Network, Options, Session, State};
 
 use crate::place::{Peer, join, numbers, options, room, shared, soon};
 
@@ -55,21 +55,28 @@ async fn a_line_that_is_cut_for_five_seconds_is_found_again_and_nobody_sees_a_le
     let camille = camille.unwrap();
     let (_camera, _pictures) = camille.show_small_pattern().await;
     let noor = join(place, &name, "noor").await;
+    let (_camera, _pictures) = noor.show_small_pattern().await;
     let before = noor.sees("camille", |p| !p.tracks.is_empty()).await;
-    let mut watched = noor.watch().await;
-    numbers(&mut watched, 5).await;
+    let (mut up, mut down) = (noor.watch().await, camille.watch().await);
+    let (up_before, down_before) = (numbers(&mut up, 5).await[4], numbers(&mut down, 5).await[4]);
     line.cut(true);
     // What the test is about: there is no event to wait for.
     tokio::time::sleep(Duration::from_secs(5)).await;
     line.cut(false);
     let began = Instant::now();
     let mut state = camille.session.state();
-    let last = numbers(&mut watched, 1).await[0];
-    let next = async { while numbers(&mut watched, 1).await[0] < last + 60 {} };
-    soon("pictures after the cut", next).await;
-    println!(
-        "pictures again {} ms after a cut of 5 s",
-        began.elapsed().as_millis()
+    // Two thirds of what was shown meanwhile: no picture from before the cut has such a number.
+    let again = async |watched: &mut Decoding, before: u32| {
+        while numbers(watched, 1).await[0] < before + 100 {}
+        began.elapsed()
+    };
+    let pictures = async { tokio::join!(again(&mut up, up_before), again(&mut down, down_before)) };
+    let (up, down) = soon("pictures after the cut", pictures).await;
+    println!("pictures after a cut of 5 s: up {up:?}, down {down:?}");
+    // Half a second, and what a busy machine adds; a path that is looked for anew costs four seconds and more.
+    assert!(
+        up.max(down) < Duration::from_secs(3),
+        "up {up:?}, down {down:?}"
     );
     let connected = state.wait_for(|state| *state == State::Connected);
     soon("connected", connected).await.unwrap();
@@ -121,7 +128,10 @@ async fn lost_packets_are_repaired_both_ways_while_every_twentieth_is_lost() {
     }
     let statistics = camille.session.statistics().transport;
     println!("pictures in both: {statistics:?}");
-    // Both repairs were at work. What is given up, after 400 ms, is given up because this machine is busy.
+    // Both repairs were at work.
     assert!(statistics.retransmitted_packets_sent > 0);
-    assert!(statistics.recovered_packets > statistics.gaps);
+    assert!(statistics.recovered_packets > 0);
+    // One in a thousand is lost with all its repeats. Where more is given up, this machine was so busy that the
+    // repeats did not come within 400 ms.
+    assert!(statistics.gaps * 4 <= statistics.recovered_packets);
 }

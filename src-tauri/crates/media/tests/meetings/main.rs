@@ -10,5 +10,7 @@ mod encryption;
 mod faults;
 mod loss;
 mod media;
+mod namespace;
 mod narrow;
 mod place;
+mod roaming;

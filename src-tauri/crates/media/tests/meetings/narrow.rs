@@ -109,8 +109,8 @@ async fn on_a_narrow_line_pictures_give_way_to_sound_and_come_back_with_the_line
     let lost = span - kept.len();
     let rate = camille.session.statistics().transport;
     println!(
-        "at 1 Mbit/s: {lost} of {span} packets of sound lost, {} bit/s known",
-        rate.available_outgoing_bitrate
+        "at 1 Mbit/s: {lost} of {span} packets of sound lost, {} bit/s known, {} repeats",
+        rate.available_outgoing_bitrate, rate.retransmitted_packets_sent
     );
     assert!(lost * 20 <= span, "{lost} of {span} packets of sound lost");
     assert!(camera.wanted(0));

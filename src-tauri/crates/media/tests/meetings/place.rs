@@ -2,7 +2,7 @@
 
 use std::future::Future;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use ::media::{
     Access, Decoding, Encoding, Events, KeyRing, Layer, Network, Options, Participant,
@@ -156,4 +156,15 @@ pub async fn numbers(decoding: &mut Decoding, count: usize) -> Vec<u32> {
         numbers.push(number);
     }
     numbers
+}
+
+/// The longest pause between two of the next `count` pictures.
+pub async fn longest_pause(decoding: &mut Decoding, count: usize) -> Duration {
+    let (mut longest, mut last) = (Duration::ZERO, Instant::now());
+    for _ in 0..count {
+        numbers(decoding, 1).await;
+        longest = longest.max(last.elapsed());
+        last = Instant::now();
+    }
+    longest
 }
