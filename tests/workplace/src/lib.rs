@@ -58,12 +58,13 @@ pub use description::{Description, down_by_description};
 pub use options::Options;
 pub use people::Person;
 pub use seed::Homeserver;
+pub use services::livekit::RELAY_PORTS;
 pub use site::{CLIENT_ID, DOMAIN, PRIVATE_SCHEME, REDIRECT_PORTS, cache};
 
 use guard::Guard;
 use phone::Phone;
 use service::Service;
-use services::{front, oidc, organisation, sms, synapse};
+use services::{front, livekit, oidc, organisation, sms, synapse};
 use site::Site;
 
 /// A running workplace. Dropping it kills all its servers.
@@ -137,6 +138,9 @@ impl Workplace {
         if site.options.chat {
             services.push(Arc::new(synapse::Synapse::new(&site, guard.clone())));
         }
+        if site.options.meetings {
+            services.push(Arc::new(livekit::LiveKit::new(&site, guard.clone())));
+        }
         let workplace = Self {
             site: Arc::new(site),
             services,
@@ -172,6 +176,22 @@ impl Workplace {
 
     pub fn issuer(&self) -> String {
         self.site.issuer()
+    }
+
+    /// Where clients of meetings connect: `ws://127.0.0.1:PORT`.
+    pub fn meetings(&self) -> String {
+        livekit::address(&self.site)
+    }
+
+    /// The port of the media server's own UDP, and that of its relay.
+    pub fn meeting_ports(&self) -> (u16, u16) {
+        let ports = &self.site.ports;
+        (ports.meetings_media, ports.meetings_relay)
+    }
+
+    /// What lets `identity` into the meeting `room`, with everything that a participant may do.
+    pub fn meeting_token(&self, room: &str, identity: &str) -> Result<String> {
+        livekit::token(&self.site, room, identity)
     }
 
     /// The port of everything that has a name.
@@ -276,7 +296,7 @@ impl Workplace {
 
     // ---- what goes wrong
 
-    /// Ends a service in order (`front`, `sms`, `oidc`, `synapse`); it can be started again.
+    /// Ends a service in order (`front`, `sms`, `oidc`, `synapse`, `livekit`); it can be started again.
     pub async fn stop(&self, service: &str) -> Result<()> {
         let service = self.service(service)?;
         Ok(spawn_blocking(move || service.stop()).await?)

@@ -48,7 +48,7 @@ struct Up {
     /// Return when everything is healthy; `down` ends it
     #[arg(long)]
     detach: bool,
-    /// Start these alone, and what they need: oidc, synapse (the organisation's document is always there)
+    /// Start these alone, and what they need: oidc, synapse, livekit (the organisation's document is always there)
     #[arg(long, value_delimiter = ',')]
     only: Option<Vec<String>>,
     /// Without the sign-in portal: people sign in to chat with a password
@@ -166,7 +166,7 @@ fn place(json: Option<PathBuf>) -> anyhow::Result<PathBuf> {
 }
 
 fn hold(up: &Up) -> anyhow::Result<()> {
-    let known = ["organisation", "sms", "oidc", "synapse"];
+    let known = ["organisation", "sms", "oidc", "synapse", "livekit"];
     if let Some(other) = up
         .only
         .iter()
@@ -195,6 +195,8 @@ fn hold(up: &Up) -> anyhow::Result<()> {
         let options = workplace::Options {
             identity: !up.no_oidc && wanted(&["oidc", "sms"]),
             chat: wanted(&["synapse"]),
+            // Nothing of the demo needs it yet, and it is built from source: only by name.
+            meetings: up.only.iter().flatten().any(|name| name == "livekit"),
             people: up.people.max(2),
             rooms: up.rooms,
             long_room: up.long_room,

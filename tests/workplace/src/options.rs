@@ -5,12 +5,20 @@ use std::time::Duration;
 
 /// How large the workplace is and how it behaves. [`Options::default`] is the hospital of the demo.
 #[derive(Debug, Clone)]
+#[allow(clippy::struct_excessive_bools)] // each is a service, or a wish of its own
 pub struct Options {
     /// Start the sign-in portal with its SMS step. Without it people sign in to chat with a password, and the
     /// organisation's document names no identity service.
     pub identity: bool,
     /// Start chat with its people and rooms.
     pub chat: bool,
+    /// Start the media server of meetings. It is built from source the first time, which takes minutes.
+    pub meetings: bool,
+    /// Let the media server take TCP, too. It then listens on all interfaces, so this is for network namespaces.
+    pub meetings_tcp: bool,
+    /// Let the media server be a relay, too: TURN over UDP, and over TLS on port 443, which is the only one that it
+    /// names. So this is for network namespaces.
+    pub meetings_relay: bool,
     /// How many people work here. The first 40 are written by hand, the others are made up from lists of names.
     pub people: usize,
     /// How many named rooms Camille is in. The first 12 have conversations; the others a name and one last message.
@@ -34,6 +42,9 @@ impl Default for Options {
         Self {
             identity: true,
             chat: true,
+            meetings: false,
+            meetings_tcp: false,
+            meetings_relay: false,
             people: 40,
             rooms: 12,
             long_room: 0,

@@ -38,6 +38,11 @@ pub struct Ports {
     pub sms_admin: u16,
     pub sms_box: u16,
     pub sms_network: u16,
+    /// Signalling of meetings, and the one UDP port of their media.
+    pub meetings: u16,
+    pub meetings_media: u16,
+    /// TURN over UDP.
+    pub meetings_relay: u16,
 }
 
 impl Site {
@@ -46,8 +51,17 @@ impl Site {
         options.people = options.people.max(people::WRITTEN_COUNT);
         let people = people::people(options.people);
         let authority = certificate::make(&run.join("tls"), DOMAIN)?;
-        let [front, plain, sms, sms_admin, sms_box, sms_network] =
-            ports::free().context("no free port on 127.0.0.1")?;
+        let [
+            front,
+            plain,
+            sms,
+            sms_admin,
+            sms_box,
+            sms_network,
+            meetings,
+            meetings_media,
+            meetings_relay,
+        ] = ports::free().context("no free port on 127.0.0.1")?;
         let secret = random_hex(16);
         let ports = Ports {
             front,
@@ -56,6 +70,9 @@ impl Site {
             sms_admin,
             sms_box,
             sms_network,
+            meetings,
+            meetings_media,
+            meetings_relay,
         };
         Ok(Self {
             options,

@@ -45,7 +45,7 @@ enum Action {
     },
     /// Measure one area next to a peer
     Bench {
-        /// start, chat, memory, tunnel
+        /// start, chat, memory, tunnel, media
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         arguments: Vec<String>,
     },
@@ -71,6 +71,10 @@ fn main() -> ExitCode {
         // The tunnel is measured without the program and without a window.
         Action::Bench { arguments } if arguments.first().is_some_and(|area| area == "tunnel") => {
             sibling("tunnel-bench", &arguments[1..])
+        }
+        // Meetings neither.
+        Action::Bench { arguments } if arguments.first().is_some_and(|area| area == "media") => {
+            sibling("media-bench", &arguments[1..])
         }
         Action::Bench { arguments } => sibling("bench", &arguments),
         Action::Workplace { arguments } => sibling("workplace", &arguments),

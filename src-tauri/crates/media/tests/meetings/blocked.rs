@@ -1,0 +1,142 @@
+//! Networks that block: the server's UDP, and more.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use ::media::{Access, JoinError, Line, Network, Options, Session};
+use rustls::pki_types::CertificateDer;
+use rustls::pki_types::pem::PemObject as _;
+use workplace::Workplace;
+
+use crate::loss::try_to_join;
+use crate::namespace::{alone, block_udp_from, obey_rules};
+use crate::place::{Peer, join, numbers, options, room, with};
+
+/// The server's TCP port is open on all interfaces, so it runs on a network of its own.
+#[test]
+fn where_udp_is_blocked_a_meeting_goes_over_tcp() {
+    let test = "blocked::where_udp_is_blocked_a_meeting_goes_over_tcp";
+    alone(test, async {
+        let place = with(workplace::Options {
+            meetings_tcp: true,
+            ..workplace::Options::default()
+        })
+        .await;
+        let name = room();
+        let camille = try_to_join(&place, &name, "camille", Line::losing(1.0)).await;
+        let camille = camille.unwrap();
+        let noor = join(&place, &name, "noor").await;
+        see_each_other(&camille, &noor).await;
+        place.down().await;
+    });
+}
+
+/// What a hospital's firewall often leaves: one UDP port to a relay. Media reaches nobody in any other way here.
+#[test]
+fn where_only_the_relays_udp_port_is_open_a_meeting_goes_over_it() {
+    let test = "blocked::where_only_the_relays_udp_port_is_open_a_meeting_goes_over_it";
+    alone(test, async {
+        let place = relayed().await;
+        let (media, _) = place.meeting_ports();
+        block_udp_from(media, Some(&workplace::RELAY_PORTS));
+        obey_rules();
+        // The one over TLS is there, too, but whoever trusts nobody does not use it.
+        meet_over_the_relay(&place, None).await;
+        place.down().await;
+    });
+}
+
+/// The narrowest of networks: TLS to port 443, and nothing else.
+#[test]
+fn where_only_tls_is_open_a_meeting_goes_over_a_relay_on_port_443() {
+    let test = "blocked::where_only_tls_is_open_a_meeting_goes_over_a_relay_on_port_443";
+    alone(test, async {
+        let place = relayed().await;
+        let (media, relay) = place.meeting_ports();
+        block_udp_from(media, Some(&workplace::RELAY_PORTS));
+        block_udp_from(relay, None);
+        obey_rules();
+        meet_over_the_relay(&place, Some(place.authority())).await;
+        place.down().await;
+    });
+}
+
+#[test]
+fn a_relay_whose_certificate_nobody_vouches_for_is_not_used() {
+    let test = "blocked::a_relay_whose_certificate_nobody_vouches_for_is_not_used";
+    alone(test, async {
+        let place = relayed().await;
+        let (media, relay) = place.meeting_ports();
+        block_udp_from(media, Some(&workplace::RELAY_PORTS));
+        block_udp_from(relay, None);
+        obey_rules();
+        let joined = join_trusting(&place, &room(), "camille", Some("")).await;
+        let Err(JoinError::NoPath(tried)) = joined.map(drop) else {
+            panic!("there is no path");
+        };
+        assert_eq!(tried.relays, 2, "{tried}");
+        place.down().await;
+    });
+}
+
+async fn relayed() -> Workplace {
+    with(workplace::Options {
+        meetings_relay: true,
+        ..workplace::Options::default()
+    })
+    .await
+}
+
+async fn meet_over_the_relay(place: &Workplace, authority: Option<&str>) {
+    let name = room();
+    let camille = join_trusting(place, &name, "camille", authority).await;
+    let noor = join_trusting(place, &name, "noor", authority).await;
+    see_each_other(&camille.unwrap(), &noor.unwrap()).await;
+}
+
+async fn see_each_other(camille: &Peer, noor: &Peer) {
+    let (_camera, _pictures) = camille.show_small_pattern().await;
+    let (_camera, _pictures) = noor.show_small_pattern().await;
+    for peer in [camille, noor] {
+        let mut watched = peer.watch().await;
+        numbers(&mut watched, 30).await;
+    }
+}
+
+/// `authority` as PEM: who signs for relays over TLS.
+async fn join_trusting(
+    place: &Workplace,
+    room: &str,
+    identity: &str,
+    authority: Option<&str>,
+) -> Result<Peer, JoinError> {
+    let access = Access {
+        url: place.meetings(),
+        token: place.meeting_token(room, identity).unwrap(),
+    };
+    let options = Options {
+        network: Network::loopback(),
+        tls: authority.map(|authority| Arc::new(trust(authority))),
+        ..options(None)
+    };
+    let began = Instant::now();
+    let (session, events) = Session::join(access, options).await?;
+    println!(
+        "joined over a relay after {} ms",
+        began.elapsed().as_millis()
+    );
+    Ok(Peer { session, events })
+}
+
+fn trust(authority: &str) -> rustls::ClientConfig {
+    let mut roots = rustls::RootCertStore::empty();
+    for certificate in CertificateDer::pem_slice_iter(authority.as_bytes()) {
+        roots.add(certificate.unwrap()).unwrap();
+    }
+    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+    rustls::ClientConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .unwrap()
+        .with_root_certificates(roots)
+        .with_no_client_auth()
+}
