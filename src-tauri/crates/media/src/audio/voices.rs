@@ -84,9 +84,9 @@ impl Voices {
         !lock(&self.tracks).is_empty() || !lock(&self.chime).is_empty()
     }
 
-    /// Whether a sound of our own is not at its end yet.
-    pub(super) fn plays_once(&self) -> bool {
-        !lock(&self.chime).is_empty()
+    /// Samples of a sound of our own that no loudspeaker has taken yet.
+    pub(super) fn left_to_play(&self) -> usize {
+        lock(&self.chime).len()
     }
 
     /// Plays this once, mono, 48 kHz. What still plays of an earlier one is left out.
