@@ -34,7 +34,12 @@ async fn resume(engine: &mut Engine, connection: &mut Connection) -> Result<(), 
             break;
         };
         tracing::info!(%failure, attempt, "Resuming failed");
-        match policy::after_resume(&failure, attempt) {
+        while let Ok(event) = connection.events.try_recv() {
+            if messages::event(engine, connection, event).await.is_some() {
+                connection.media = false;
+            }
+        }
+        match policy::after_resume(&failure, attempt, connection.media) {
             After::Again => attempt += 1,
             After::Rejoin => return Err(Why::Forgotten),
             After::GiveUp => return Err(Why::Ended(Ended::Unreachable)),

@@ -27,6 +27,8 @@ fn where_udp_is_blocked_a_meeting_goes_over_tcp() {
         let camille = camille.unwrap();
         let noor = join(&place, &name, "noor").await;
         see_each_other(&camille, &noor).await;
+        // The server waits for those who are still there.
+        drop((camille, noor));
         place.down().await;
     });
 }
