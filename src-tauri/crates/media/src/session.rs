@@ -53,7 +53,7 @@ pub struct Access {
 /// How to take part.
 #[derive(Debug, Clone)]
 pub struct Options {
-    /// For `wss`.
+    /// For `wss`, and for relays over TLS: whom to trust.
     pub tls: Option<Arc<rustls::ClientConfig>>,
     pub network: Network,
     /// With it the session is encrypted: nothing leaves before one's own key is set, and nothing is shown that a key
