@@ -58,7 +58,7 @@ pub use description::{Description, down_by_description};
 pub use options::Options;
 pub use people::Person;
 pub use seed::Homeserver;
-pub use services::livekit::RELAY_PORTS;
+pub use services::livekit::{RELAY_LIFETIME, RELAY_PORTS};
 pub use site::{CLIENT_ID, DOMAIN, PRIVATE_SCHEME, REDIRECT_PORTS, cache};
 
 use guard::Guard;

@@ -11,6 +11,8 @@
 //! source ─thread─▶ encoder ─seal─▶ queue ─▶ packets ─────▶ … ─▶ packets ─▶ assembler ─open─▶ feed ─thread─▶ decoder
 //! camera, screen, microphone: system ─its thread─▶ newest picture, ring ─▶ source       loudspeaker ◀─ mixer ◀─ feeds
 //!
+//! where UDP is blocked, on the second attempt: TCP to the server, or its relays over UDP, TCP and TLS
+//!
 //! reports of the server ─▶ estimate of the way to it ─▶ share: sound first, then layer by layer ─▶ encoders
 //!
 //! joining ──▶ connected ⇄ resuming            (nobody sees that we were away)

@@ -53,7 +53,7 @@ pub struct Access {
 /// How to take part.
 #[derive(Debug, Clone)]
 pub struct Options {
-    /// For `wss`.
+    /// For `wss`, and for relays over TLS: whom to trust.
     pub tls: Option<Arc<rustls::ClientConfig>>,
     pub network: Network,
     /// With it the session is encrypted: nothing leaves before one's own key is set, and nothing is shown that a key
@@ -293,8 +293,9 @@ impl Session {
         result.await.unwrap_or(Err(SendError::Ended))
     }
 
-    /// The network changed, for example from cable to Wi-Fi: find a new path now instead of when the old one is
-    /// missed.
+    /// The network changed or is about to, for example from cable to Wi-Fi: find a new path now instead of when the old
+    /// one is missed. Media goes on over the old path until the server was reached over the new one; then the stack
+    /// leaves the old one for the new one, which stops pictures for about a tenth of a second.
     pub async fn network_changed(&self) {
         let _ = self.commands.send(Command::NetworkChanged).await;
     }

@@ -80,17 +80,17 @@ impl Signal {
     }
 
     /// A new websocket for the same session. Until [`Signal::resumed`] only negotiation passes, the rest waits.
-    pub async fn resume(&mut self) -> Result<(), SignalFailure> {
+    pub async fn resume(&mut self) -> Result<proto::ReconnectResponse, SignalFailure> {
         let reason = proto::ReconnectReason::RrSignalDisconnected;
         let connecting = self.client.restart(reason);
-        websocket::with_tls(self.tls.clone(), connecting).await?;
+        let answer = websocket::with_tls(self.tls.clone(), connecting).await?;
         // The end of the websocket before is no news any more.
         while let Ok(event) = self.events.try_recv() {
             if matches!(event, SignalEvent::Message(_)) {
                 self.kept.push_back(event);
             }
         }
-        Ok(())
+        Ok(answer)
     }
 
     pub async fn resumed(&self) {

@@ -146,6 +146,9 @@ pub(crate) trait Transport: Send + Sync {
     /// Makes an offer and sets it as the local description.
     async fn offer(&self, restart_ice: bool) -> Result<String, TransportError>;
     async fn answer(&self, sdp: &str) -> Result<(), TransportError>;
+    /// What lets us use the relays from the next restart of ICE on. Others than those that the transport was made with
+    /// are passed over.
+    async fn renew(&self, relays: &[Relay]) -> Result<(), TransportError>;
     /// `init` is an `RTCIceCandidateInit` as JSON.
     async fn add_candidate(&self, init: &str) -> Result<(), TransportError>;
     /// More sections to receive in; the next offer has them.

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::Arc;
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use anyhow::{Context, Result, ensure};
 use base64::Engine as _;
@@ -133,6 +133,8 @@ impl Service for LiveKit {
     }
 }
 
+/// So long the server lets somebody begin to use its relay: for tests of what happens later.
+pub const RELAY_LIFETIME: Duration = Duration::from_secs(10);
 /// From these ports the relay speaks for those who are behind it.
 pub const RELAY_PORTS: std::ops::RangeInclusive<u16> = 30_000..=30_010;
 
@@ -146,6 +148,7 @@ fn relay(site: &Site) -> serde_json::Value {
         "domain": "127.0.0.1",
         "cert_file": site.folder("tls").join("server.crt"),
         "key_file": site.folder("tls").join("server.key"),
+        "ttl_seconds": RELAY_LIFETIME.as_secs(),
         "relay_range_start": RELAY_PORTS.start(),
         "relay_range_end": RELAY_PORTS.end(),
         // The media server itself is on this machine.

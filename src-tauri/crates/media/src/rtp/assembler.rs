@@ -206,6 +206,9 @@ impl Assembler {
             return None;
         }
         self.needs_key_frame = false;
+        if key_frame {
+            self.wants_key_frame = false;
+        }
         Some(Frame {
             data: data.freeze(),
             timestamp,

@@ -43,6 +43,31 @@ fn popped(assembler: &mut Assembler, now: Instant) -> Vec<Vec<u8>> {
 }
 
 #[test]
+fn whoever_has_a_key_frame_wishes_for_none() {
+    let start = Instant::now();
+    let (_, mut packets) = stream(3, 0);
+    // What follows a key frame that was never seen, and then one.
+    let mut payloads = Packetiser::new(3).pack(&frame(3, true, 900));
+    packets.drain(..3);
+    packets.push(Packet {
+        sequence: 9,
+        timestamp: 9000,
+        marker: true,
+        payload: payloads.remove(0),
+    });
+    let mut assembler = Assembler::new();
+    for packet in packets.drain(..6) {
+        assembler.push(packet);
+    }
+    assert!(popped(&mut assembler, start).is_empty());
+    assert!(assembler.take_key_frame_wish());
+    assembler.wait_for_key_frame();
+    assembler.push(packets.remove(0));
+    assert_eq!(popped(&mut assembler, start).len(), 1);
+    assert!(!assembler.take_key_frame_wish());
+}
+
+#[test]
 fn lost_padding_between_two_pictures_is_not_waited_for() {
     let start = Instant::now();
     let (frames, packets) = stream(3, 65_530);

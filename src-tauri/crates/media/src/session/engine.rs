@@ -11,6 +11,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
+use livekit_protocol as proto;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -25,6 +26,9 @@ use crate::incoming::Incoming;
 use crate::publication::{AudioOutlet, VideoOutlet};
 use crate::rate;
 use crate::transport::{Relay, Transport};
+
+/// Each of them is asked from each of our addresses.
+const MOST_RELAYS: usize = 8;
 
 /// What a session's handle and its task share.
 pub(super) struct Parts {
@@ -182,6 +186,17 @@ impl Engine {
         );
         self.tasks.spawn(pump);
         outlet
+    }
+
+    /// Takes note of the relays that the server names; what lets us use them expires after minutes.
+    pub fn take_relays(&mut self, servers: &[proto::IceServer]) {
+        let trusting = self.options.tls.is_some();
+        let named = servers.iter().flat_map(|server| {
+            let urls = server.urls.iter();
+            urls.filter_map(|url| Relay::offered(url, &server.username, &server.credential))
+        });
+        let usable = named.filter(|relay| trusting || !relay.over_tls());
+        self.relays = usable.take(MOST_RELAYS).collect();
     }
 
     pub fn published(&mut self, cid: &str) -> Option<&mut Published> {

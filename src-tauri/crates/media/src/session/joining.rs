@@ -3,7 +3,6 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use livekit_protocol as proto;
 use tokio::sync::mpsc;
 use tokio::time::{Instant, timeout_at};
 
@@ -12,7 +11,7 @@ use super::connection::{Connection, offer};
 use super::engine::Engine;
 use super::{Room, Tried, messages};
 use crate::signal::{Signal, SignalEvent, SignalFailure};
-use crate::transport::{Detours, Relay, RtcTransport, Transport, TransportError, TransportEvent};
+use crate::transport::{Detours, RtcTransport, Transport, TransportError, TransportEvent};
 
 /// How long a first connection may look for a path; each further one gets as much more.
 const PATH: Duration = Duration::from_secs(2);
@@ -25,8 +24,6 @@ const ATTEMPTS: u32 = 3;
 /// Sections to receive in that are offered at once; the server asks for more when it needs them.
 const RECEIVERS: u32 = 3;
 const EVENTS: usize = 256;
-/// Each of them is asked from each of our addresses.
-const MOST_RELAYS: usize = 8;
 
 /// Why a meeting could not be joined.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -130,19 +127,11 @@ async fn open(engine: &mut Engine, blocked: bool) -> Result<Connection, Attempt>
     engine.people = Room::joined(&join);
     engine.heard.clear();
     engine.show_room();
-    let trusting = engine.options.tls.is_some();
-    let relays_offered = join.ice_servers.iter().flat_map(relays_of);
-    let usable = relays_offered.filter(|relay| trusting || !relay.over_tls());
-    engine.relays = usable.take(MOST_RELAYS).collect();
+    engine.take_relays(&join.ice_servers);
     let sid = join.participant.map(|own| own.sid).unwrap_or_default();
     let mut connection = Connection::new(signal, transport, events, sid);
     connection.tried.relays = relays;
     Ok(connection)
-}
-
-fn relays_of(server: &proto::IceServer) -> impl Iterator<Item = Relay> {
-    let urls = server.urls.iter();
-    urls.filter_map(|url| Relay::offered(url, &server.username, &server.credential))
 }
 
 async fn wait_for_media(

@@ -32,15 +32,18 @@ pub(super) fn pause(attempt: u32, jitter: f64) -> Option<Duration> {
     Some(pause + added)
 }
 
-/// After a failed attempt to resume; `attempt` counts from 0.
-pub(super) fn after_resume(failure: &SignalFailure, attempt: u32) -> After {
+/// After a failed attempt to resume; `attempt` counts from 0. While `media` flows the old path is worth more than a new
+/// place: the pauses come to an end by themselves.
+pub(super) fn after_resume(failure: &SignalFailure, attempt: u32, media: bool) -> After {
     match failure {
         SignalFailure::Refused | SignalFailure::Leave(..) | SignalFailure::Protocol => {
             After::Rejoin
         }
         SignalFailure::Address => After::GiveUp,
         SignalFailure::Status(status) if (400..500).contains(status) => After::Rejoin,
-        SignalFailure::Status(_) | SignalFailure::Unreachable if attempt + 1 < RESUME_ATTEMPTS => {
+        SignalFailure::Status(_) | SignalFailure::Unreachable
+            if media || attempt + 1 < RESUME_ATTEMPTS =>
+        {
             After::Again
         }
         SignalFailure::Status(_) | SignalFailure::Unreachable => After::Rejoin,
@@ -92,10 +95,17 @@ mod tests {
     #[test]
     fn a_resume_is_tried_thrice_while_the_server_is_away_and_not_again_when_it_forgot_us() {
         let away = SignalFailure::Unreachable;
-        assert_eq!(after_resume(&away, 0), After::Again);
-        assert_eq!(after_resume(&away, 2), After::Rejoin);
-        assert_eq!(after_resume(&SignalFailure::Status(404), 0), After::Rejoin);
-        assert_eq!(after_resume(&SignalFailure::Status(503), 0), After::Again);
+        let forgot = SignalFailure::Status(404);
+        assert_eq!(after_resume(&away, 0, false), After::Again);
+        assert_eq!(after_resume(&away, 2, false), After::Rejoin);
+        assert_eq!(after_resume(&forgot, 0, false), After::Rejoin);
+        assert_eq!(
+            after_resume(&SignalFailure::Status(503), 0, false),
+            After::Again
+        );
+        // Nobody leaves a meeting that can be seen and heard.
+        assert_eq!(after_resume(&away, 2, true), After::Again);
+        assert_eq!(after_resume(&forgot, 0, true), After::Rejoin);
     }
 
     #[test]

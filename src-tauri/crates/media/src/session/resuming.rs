@@ -25,21 +25,30 @@ pub(super) async fn run(engine: &mut Engine, connection: &mut Connection) -> Res
 
 async fn resume(engine: &mut Engine, connection: &mut Connection) -> Result<(), Why> {
     let mut attempt = 0;
-    loop {
+    let answer = loop {
         let Some(pause) = policy::pause(attempt, rand::random()) else {
             return Err(Why::Forgotten);
         };
         sleep(pause).await;
-        let Err(failure) = connection.signal.resume().await else {
-            break;
+        let failure = match connection.signal.resume().await {
+            Ok(answer) => break answer,
+            Err(failure) => failure,
         };
         tracing::info!(%failure, attempt, "Resuming failed");
-        match policy::after_resume(&failure, attempt) {
+        while let Ok(event) = connection.events.try_recv() {
+            if messages::event(engine, connection, event).await.is_some() {
+                connection.media = false;
+            }
+        }
+        match policy::after_resume(&failure, attempt, connection.media) {
             After::Again => attempt += 1,
             After::Rejoin => return Err(Why::Forgotten),
             After::GiveUp => return Err(Why::Ended(Ended::Unreachable)),
         }
-    }
+    };
+    engine.take_relays(&answer.ice_servers);
+    let renewed = connection.transport.renew(&engine.relays).await;
+    renewed.map_err(|_| Why::Forgotten)?;
     let state = what_we_have(engine, connection).await;
     connection.signal.send(Request::SyncState(state)).await;
     connection.restart_ice().await.map_err(|_| Why::Forgotten)?;

@@ -124,14 +124,19 @@ impl Receiver {
             let _ = self.track.write_rtcp(vec![Box::new(nack)]).await;
         }
         let mid = self.section(stream.source);
+        if let Some(mid) = &mid {
+            stream.wants_key_frame |= self.sink.take_key_frame_wish(mid);
+        }
         while let Some(frame) = stream.assembler.pop(now) {
+            let key_frame = frame.key_frame;
             let taken = mid.as_ref().is_some_and(|mid| self.sink.video(mid, frame));
             if !taken {
                 stream.assembler.wait_for_key_frame();
+            } else if key_frame {
+                // Whoever wished for one has it. A request now would do harm: livekit-server repeats nothing from a
+                // request on until the next key frame, which it asks for once in a second at most.
+                stream.wants_key_frame = false;
             }
-        }
-        if mid.is_some_and(|mid| self.sink.take_key_frame_wish(&mid)) {
-            stream.wants_key_frame = true;
         }
         stream.wants_key_frame |= stream.assembler.take_key_frame_wish();
         let rested = stream

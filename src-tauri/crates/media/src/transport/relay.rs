@@ -65,6 +65,11 @@ impl Relay {
         })
     }
 
+    /// Whether it is the same one, whatever lets us use it.
+    fn is(&self, other: &Self) -> bool {
+        self.over == other.over && self.host == other.host && self.port == other.port
+    }
+
     /// Whether it can be used only by somebody who knows whom to trust.
     pub fn over_tls(&self) -> bool {
         self.over == Over::Tls

@@ -33,7 +33,7 @@ use super::codecs::{media_engine, opus, vp8};
 use super::handler::{Handler, RELIABLE, read};
 use super::interceptors::ForwardFeedback;
 use super::receive::{ReceiveCounts, Sections};
-use super::relay::Streams;
+use super::relay::{Relay, Streams};
 use super::send::{SendCounts, Sender, Shared};
 use super::sockets::RoomyRuntime;
 use super::tasks::Tasks;
@@ -62,6 +62,7 @@ pub(crate) struct RtcTransport {
     sent: Arc<SendCounts>,
     received: Arc<ReceiveCounts>,
     uplink: Arc<Uplink>,
+    streams: Streams,
     tasks: Tasks,
 }
 
@@ -87,7 +88,8 @@ impl RtcTransport {
             counts: received.clone(),
             tasks: tasks.clone(),
         };
-        let (streams, relays) = Streams::of(detours.relays, detours.tls);
+        let streams = Streams::of(detours.relays, detours.tls);
+        let relays = streams.servers(detours.relays);
         let configuration = RTCConfigurationBuilder::new().with_ice_servers(relays);
         let building = PeerConnectionBuilder::new()
             .with_configuration(configuration.build())
@@ -96,7 +98,7 @@ impl RtcTransport {
             .with_setting_engine(settings(network))
             .with_handler(Arc::new(handler))
             .with_runtime(Arc::new(RoomyRuntime {
-                streams,
+                streams: streams.clone(),
                 #[cfg(feature = "testing")]
                 line: network.line.clone(),
             }))
@@ -123,6 +125,7 @@ impl RtcTransport {
             sent: Arc::default(),
             received,
             uplink,
+            streams,
             tasks,
         })
     }
@@ -173,6 +176,13 @@ impl Transport for RtcTransport {
             sender.learn().await?;
         }
         Ok(())
+    }
+
+    async fn renew(&self, relays: &[Relay]) -> Result<(), TransportError> {
+        let relays = self.streams.servers(relays);
+        let configuration = RTCConfigurationBuilder::new().with_ice_servers(relays);
+        let configuration = configuration.build();
+        Ok(self.connection.set_configuration(configuration).await?)
     }
 
     async fn add_candidate(&self, init: &str) -> Result<(), TransportError> {

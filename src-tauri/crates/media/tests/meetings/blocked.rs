@@ -3,14 +3,14 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use ::media::{Access, JoinError, Line, Network, Options, Session};
+use ::media::{Access, JoinError, Line, Network, Options, Session, State};
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject as _;
 use workplace::Workplace;
 
 use crate::loss::try_to_join;
 use crate::namespace::{alone, block_udp_from, obey_rules};
-use crate::place::{Peer, join, numbers, options, room, with};
+use crate::place::{Peer, join, longest_pause, numbers, options, room, soon, with};
 
 /// The server's TCP port is open on all interfaces, so it runs on a network of its own.
 #[test]
@@ -27,6 +27,8 @@ fn where_udp_is_blocked_a_meeting_goes_over_tcp() {
         let camille = camille.unwrap();
         let noor = join(&place, &name, "noor").await;
         see_each_other(&camille, &noor).await;
+        // The server waits for those who are still there.
+        drop((camille, noor));
         place.down().await;
     });
 }
@@ -57,6 +59,41 @@ fn where_only_tls_is_open_a_meeting_goes_over_a_relay_on_port_443() {
         block_udp_from(relay, None);
         obey_rules();
         meet_over_the_relay(&place, Some(place.authority())).await;
+        place.down().await;
+    });
+}
+
+/// What lets us use a relay expires after minutes, and the server names new ones when the path is looked for anew.
+#[test]
+fn a_meeting_over_a_relay_survives_a_change_of_the_network_much_later() {
+    let test = "blocked::a_meeting_over_a_relay_survives_a_change_of_the_network_much_later";
+    alone(test, async {
+        let place = relayed().await;
+        let (media, relay) = place.meeting_ports();
+        block_udp_from(media, Some(&workplace::RELAY_PORTS));
+        block_udp_from(relay, None);
+        obey_rules();
+        let name = room();
+        let began = Instant::now();
+        let camille = join_trusting(&place, &name, "camille", Some(place.authority())).await;
+        let noor = join_trusting(&place, &name, "noor", Some(place.authority())).await;
+        let (camille, noor) = (camille.unwrap(), noor.unwrap());
+        let (_camera, _pictures) = camille.show_small_pattern().await;
+        let before = noor.sees("camille", |p| !p.tracks.is_empty()).await;
+        let mut watched = noor.watch().await;
+        while began.elapsed() < workplace::RELAY_LIFETIME * 3 / 2 {
+            numbers(&mut watched, 1).await;
+        }
+        let mut state = camille.session.state();
+        state.mark_unchanged();
+        camille.session.network_changed().await;
+        let resuming = state.wait_for(|state| *state == State::Resuming);
+        soon("a new path is looked for", resuming).await.unwrap();
+        let pause = longest_pause(&mut watched, 60).await;
+        println!("the network changed behind a relay: a pause of {pause:?}");
+        let after = noor.sees("camille", |p| p.identity == "camille").await;
+        assert_eq!(after.sid, before.sid);
+        drop((camille, noor));
         place.down().await;
     });
 }
@@ -128,6 +165,7 @@ async fn join_trusting(
     Ok(Peer { session, events })
 }
 
+#[allow(clippy::disallowed_methods)] // in place of `network`, which this engine does not know
 fn trust(authority: &str) -> rustls::ClientConfig {
     let mut roots = rustls::RootCertStore::empty();
     for certificate in CertificateDer::pem_slice_iter(authority.as_bytes()) {

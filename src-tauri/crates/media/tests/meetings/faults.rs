@@ -1,3 +1,5 @@
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::time::{Duration, Instant};
 
 use ::media::{Ended, State};
@@ -11,6 +13,8 @@ use crate::place::{join, join_with, numbers, own, room, shared, soon};
 struct Wire {
     url: String,
     cut: watch::Sender<u32>,
+    /// New ones are cut at once.
+    closed: Arc<AtomicBool>,
 }
 
 impl Wire {
@@ -19,8 +23,13 @@ impl Wire {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("ws://{}", listener.local_addr().unwrap());
         let (cut, cuts) = watch::channel(0);
+        let closed = Arc::new(AtomicBool::new(false));
+        let refuse = closed.clone();
         tokio::spawn(async move {
             while let Ok((mut peer, _)) = listener.accept().await {
+                if refuse.load(Relaxed) {
+                    continue;
+                }
                 let mut cuts = cuts.clone();
                 let mut server = TcpStream::connect(&server).await.unwrap();
                 cuts.mark_unchanged();
@@ -32,7 +41,7 @@ impl Wire {
                 });
             }
         });
-        Self { url, cut }
+        Self { url, cut, closed }
     }
 
     fn cut(&self) {
@@ -77,6 +86,41 @@ async fn a_cut_websocket_is_resumed_and_nobody_sees_a_leave() {
     let (_second, _more) = camille.show_small_pattern().await;
     noor.sees("the second track", |person| person.tracks.len() == 2)
         .await;
+}
+
+/// As with a hint that was wrong: the new network does not reach the server, and the old one still does.
+#[tokio::test(flavor = "multi_thread")]
+async fn while_pictures_flow_nobody_leaves_because_the_websocket_is_away() {
+    let place = shared().await;
+    let name = room();
+    let wire = Wire::to(&place.meetings()).await;
+    let camille = join_with(place, &wire.url, &name, "camille", None).await;
+    let (_camera, _pictures) = camille.show_small_pattern().await;
+    let noor = join(place, &name, "noor").await;
+    let before = noor.sees("camille", |p| !p.tracks.is_empty()).await;
+    let mut watched = noor.watch().await;
+    numbers(&mut watched, 5).await;
+    let mut state = camille.session.state();
+    state.mark_unchanged();
+    wire.closed.store(true, Relaxed);
+    wire.cut();
+    // Longer than the attempts that are made where nothing flows.
+    numbers(&mut watched, 200).await;
+    wire.closed.store(false, Relaxed);
+    let changes = async {
+        loop {
+            state.changed().await.unwrap();
+            match *state.borrow_and_update() {
+                State::Connected => return,
+                State::Resuming => {}
+                ref other => panic!("{other:?}"),
+            }
+        }
+    };
+    soon("resumed", changes).await;
+    let after = noor.sees("camille", |p| p.identity == "camille").await;
+    assert_eq!(after.sid, before.sid);
+    assert_eq!(after.tracks, before.tracks);
 }
 
 #[tokio::test(flavor = "multi_thread")]

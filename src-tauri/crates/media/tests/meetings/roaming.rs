@@ -33,6 +33,8 @@ fn an_address_that_changes_costs_a_moment_and_nobody_sees_a_leave() {
             ip("addr del 10.77.0.2/32 dev lo");
         })
         .await;
+        // The server waits for those who are still there.
+        drop((camille, noor));
         place.down().await;
     });
 }

@@ -31,14 +31,15 @@ const QUEUE: usize = 256;
 /// Written at once.
 const MOST_AT_ONCE: usize = 64 << 10;
 
-/// The relays of one connection that need a stream.
+/// The relays of one connection, and the streams of those that need one.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Streams {
-    relays: Arc<[(SocketAddr, Stream)]>,
+    relays: Arc<[Stream]>,
 }
 
 #[derive(Debug)]
 struct Stream {
+    stand_in: SocketAddr,
     relay: Relay,
     tls: Option<Arc<rustls::ClientConfig>>,
     /// The socket that has it: the others of the same connection need no second one.
@@ -46,40 +47,37 @@ struct Stream {
 }
 
 impl Streams {
-    /// The relays that can be used, as the stack is to know them, and those of them that need a stream. Relays over TLS
-    /// are of no use without `tls`, which says whom to trust.
-    pub fn of(
-        relays: &[Relay],
-        tls: Option<&Arc<rustls::ClientConfig>>,
-    ) -> (Self, Vec<rtc::peer_connection::transport::RTCIceServer>) {
+    /// Relays over TLS are of no use without `tls`, which says whom to trust.
+    pub fn of(relays: &[Relay], tls: Option<&Arc<rustls::ClientConfig>>) -> Self {
         let usable = relays
             .iter()
             .filter(|relay| !relay.over_tls() || tls.is_some());
-        let numbered: Vec<_> = usable
-            .enumerate()
-            .map(|(number, relay)| (stand_in(number), relay))
-            .collect();
-        let servers = numbered.iter().map(|(at, relay)| relay.server(*at));
-        let servers = servers.collect();
-        let streams = numbered
+        let relays = usable.enumerate().map(|(number, relay)| Stream {
+            stand_in: stand_in(number),
+            relay: relay.clone(),
+            tls: tls.cloned(),
+            taken: Mutex::default(),
+        });
+        Self {
+            relays: relays.collect(),
+        }
+    }
+
+    /// Those of `relays` that these are, with what lets us use them now, as the stack is to know them.
+    pub fn servers(&self, relays: &[Relay]) -> Vec<rtc::peer_connection::transport::RTCIceServer> {
+        let known = |relay: &Relay| self.relays.iter().find(|known| known.relay.is(relay));
+        let servers = relays
             .iter()
-            .filter(|(_, relay)| relay.over != Over::Udp)
-            .map(|(at, relay)| {
-                let stream = Stream {
-                    relay: (*relay).clone(),
-                    tls: tls.cloned(),
-                    taken: Mutex::default(),
-                };
-                (*at, stream)
-            });
-        let streams = Self {
-            relays: streams.collect(),
-        };
-        (streams, servers)
+            .filter_map(|relay| Some(relay.server(known(relay)?.stand_in)));
+        servers.collect()
     }
 
     pub fn wrap(&self, socket: Arc<dyn AsyncUdpSocket>) -> Arc<dyn AsyncUdpSocket> {
-        if self.relays.is_empty() {
+        if self
+            .relays
+            .iter()
+            .all(|known| known.relay.over == Over::Udp)
+        {
             return socket;
         }
         let (arrive, arrived) = mpsc::channel(QUEUE);
@@ -95,10 +93,11 @@ impl Streams {
     }
 
     fn at(&self, address: SocketAddr) -> Option<&Stream> {
-        let mut relays = self.relays.iter();
-        relays
-            .find(|(at, _)| *at == address)
-            .map(|(_, stream)| stream)
+        let mut streams = self
+            .relays
+            .iter()
+            .filter(|known| known.relay.over != Over::Udp);
+        streams.find(|stream| stream.stand_in == address)
     }
 }
 
