@@ -122,5 +122,8 @@ fn resolver(net: &Namespaces, resolver: Resolver, lies: bool) -> Result<Server> 
         command.arg(format!("--host-record={EVIL},192.0.2.1"));
         command.arg(format!("--address=/wide.{DOMAIN}/10.50.0.80"));
     }
-    Server::start(net, &format!("resolver-{}", resolver as u8), command)
+    let mut server = Server::start(net, &format!("resolver-{}", resolver as u8), command)?;
+    // It listens by then: whoever counts the time from its start on counts the client's, not its own.
+    server.has_said("started, version")?;
+    Ok(server)
 }

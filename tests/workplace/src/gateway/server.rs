@@ -4,16 +4,21 @@ use std::fs::{self, File};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail, ensure};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
 use super::namespaces::{Namespaces, RUN, only_child};
 
+/// Longest wait until a program is ready.
+const PATIENCE: Duration = Duration::from_secs(10);
+
 pub struct Server {
     child: Child,
     name: String,
     log: std::path::PathBuf,
+    /// Where its own lines begin; those of an earlier one with the same name stand before.
+    begins: usize,
 }
 
 impl Server {
@@ -21,6 +26,7 @@ impl Server {
     pub fn start(net: &Namespaces, name: &str, mut command: Command) -> Result<Self> {
         let log = net.path(format!("{RUN}/{name}.log"));
         let file = File::options().create(true).append(true).open(&log)?;
+        let begins = usize::try_from(file.metadata()?.len())?;
         let child = command
             .stdin(Stdio::null())
             .stdout(file.try_clone()?)
@@ -31,7 +37,29 @@ impl Server {
             child,
             name: name.to_owned(),
             log,
+            begins,
         })
+    }
+
+    /// Waits until it has written this.
+    pub fn has_said(&mut self, words: &str) -> Result<()> {
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            let log = fs::read(&self.log)?;
+            let own = log.get(self.begins..).unwrap_or_default();
+            if String::from_utf8_lossy(own).contains(words) {
+                return Ok(());
+            }
+            if let Some(end) = self.ended() {
+                bail!(end);
+            }
+            ensure!(
+                Instant::now() < deadline,
+                "{} never said {words:?}",
+                self.name
+            );
+            std::thread::sleep(Duration::from_millis(2));
+        }
     }
 
     /// What it last wrote, if it ended by itself.
