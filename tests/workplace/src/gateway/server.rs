@@ -94,8 +94,7 @@ impl Server {
         let _ = self.child.wait();
         if let Ok(program) = program {
             let deadline = Instant::now() + Duration::from_secs(5);
-            while fs::read_link(format!("/proc/{program}/exe")).is_ok() && Instant::now() < deadline
-            {
+            while !is_gone(program) && Instant::now() < deadline {
                 std::thread::sleep(Duration::from_millis(1));
             }
         }
@@ -105,6 +104,16 @@ impl Server {
         let pid = only_child(self.child.id())?;
         Ok(kill(Pid::from_raw(i32::try_from(pid)?), signal)?)
     }
+}
+
+/// Its sockets are closed: only then it is a zombie, or no more there. Its memory goes earlier.
+fn is_gone(program: u32) -> bool {
+    fs::read_to_string(format!("/proc/{program}/stat")).map_or(true, |stat| {
+        let state = stat
+            .rsplit_once(')')
+            .map_or("", |(_, rest)| rest.trim_start());
+        state.starts_with(['Z', 'X'])
+    })
 }
 
 impl Drop for Server {
