@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result};
 use media::{
     AudioTrack, Decoding, Encoding, JitterCounts, Line, Listening, PatternSource, Session,
-    ToneSource, VideoTrack,
+    ToneSource, VideoPublication, VideoTrack,
 };
 use tokio::sync::mpsc;
 use tokio::time::timeout_at;
@@ -35,10 +35,8 @@ pub async fn measure(place: &Workplace, seconds: u64) -> Result<Vec<Row>> {
     line.lose(LOST);
     let until = Instant::now() + Duration::from_secs(seconds);
     let (from_camille, from_noor) = tokio::join!(sent.until(until), received.until(until));
-    tracing::info!(
-        "over the line: {:?}",
-        camille.session.statistics().transport
-    );
+    camille.tell("over the line");
+    noor.tell("beside it");
     let mut rows = from_camille?.rows(seconds, "sent");
     rows.extend(from_noor?.rows(seconds, "received"));
     camille.session.leave().await;
@@ -49,6 +47,7 @@ pub async fn measure(place: &Workplace, seconds: u64) -> Result<Vec<Row>> {
 /// Publishes 720p in three layers and a tone.
 struct Person {
     session: Session,
+    camera: VideoPublication,
     _pictures: Encoding,
     _tone: ToneSource,
 }
@@ -60,10 +59,20 @@ impl Person {
         let microphone = session.publish_audio(AudioTrack::microphone()).await?;
         let source = PatternSource::new(WIDTH as usize, HEIGHT as usize, RATE);
         Ok(Self {
-            _pictures: Encoding::start(source, camera)?,
+            _pictures: Encoding::start(source, camera.clone())?,
             _tone: ToneSource::start(440.0, 0.3, microphone)?,
+            camera,
             session,
         })
+    }
+
+    /// What explains small pictures: the sender's own estimate, or the server's.
+    fn tell(&self, place: &str) {
+        let rates: Vec<_> = (0..self.camera.layers().len())
+            .map(|layer| self.camera.bitrate(layer))
+            .collect();
+        let transport = self.session.statistics().transport;
+        tracing::info!("{place}: layers at {rates:?} bit/s, {transport:?}");
     }
 }
 
