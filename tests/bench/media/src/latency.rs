@@ -202,7 +202,10 @@ async fn hear(frames: &mut mpsc::Receiver<Vec<f32>>, began: Instant, until: Inst
                 let late = Duration::from_nanos(
                     u64::try_from(passed.as_nanos() % period.as_nanos()).unwrap_or_default(),
                 );
-                heard.push((began + passed - late, late.as_secs_f64() * 1000.0));
+                heard.push((
+                    began + passed.saturating_sub(late),
+                    late.as_secs_f64() * 1000.0,
+                ));
             }
             since_loud = 0;
         }

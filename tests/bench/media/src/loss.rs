@@ -178,7 +178,7 @@ fn frozen(times: &[Instant]) -> Duration {
         _ => None,
     });
     let long = pauses.filter(|pause| *pause > PAUSE);
-    long.map(|pause| pause - Duration::from_secs(1) / RATE)
+    long.map(|pause| pause.saturating_sub(Duration::from_secs(1) / RATE))
         .sum()
 }
 
@@ -190,7 +190,7 @@ mod tests {
     fn only_long_pauses_are_freezes_and_the_usual_one_is_no_part_of_them() {
         let began = Instant::now();
         let times = [0, 33, 183, 216, 549, 582].map(|at| began + Duration::from_millis(at));
-        let expected = Duration::from_millis(333) - Duration::from_secs(1) / RATE;
+        let expected = Duration::from_millis(333).saturating_sub(Duration::from_secs(1) / RATE);
         assert_eq!(frozen(&times), expected);
         assert_eq!(frozen(&[]), Duration::ZERO);
     }
