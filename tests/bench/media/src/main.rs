@@ -20,7 +20,9 @@ mod browser;
 )]
 mod figures;
 mod joins;
+mod latency;
 mod load;
+mod loss;
 mod narrow;
 mod ours;
 mod processes;
@@ -29,7 +31,7 @@ mod tiles;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use clap::{Parser, Subcommand};
+use clap::{Parser, Subcommand, ValueEnum};
 
 #[derive(Parser)]
 #[command(
@@ -38,12 +40,18 @@ use clap::{Parser, Subcommand};
     args_conflicts_with_subcommands = true
 )]
 struct Line {
+    /// These areas instead of all
+    #[arg(long, value_enum, value_delimiter = ',')]
+    only: Vec<Area>,
     /// Tiles on screen, one measurement each
     #[arg(long, value_delimiter = ',', default_value = "4,9,24")]
     tiles: Vec<usize>,
     /// Length of each measurement of the costs
     #[arg(long, default_value_t = 14)]
     seconds: u64,
+    /// How long packets are lost
+    #[arg(long, default_value_t = 60)]
+    loss_seconds: u64,
     /// Joins that are timed
     #[arg(long, default_value_t = 20)]
     joins: usize,
@@ -52,6 +60,15 @@ struct Line {
     folder: PathBuf,
     #[command(subcommand)]
     part: Option<Part>,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Area {
+    Joins,
+    Narrow,
+    Latency,
+    Loss,
+    Tiles,
 }
 
 /// What runs in a process of its own. Tokens come one a line on the standard input.
@@ -98,10 +115,24 @@ async fn all(line: Line) -> anyhow::Result<()> {
         ..workplace::Options::default()
     })
     .await?;
-    let mut rows = joins::measure(&place, line.joins).await?;
-    rows.extend(narrow::measure(&place).await?);
-    for tiles in line.tiles {
-        rows.extend(tiles::measure(&place, tiles, line.seconds).await?);
+    let wanted = |area| line.only.is_empty() || line.only.contains(&area);
+    let mut rows = Vec::new();
+    if wanted(Area::Joins) {
+        rows.extend(joins::measure(&place, line.joins).await?);
+    }
+    if wanted(Area::Narrow) {
+        rows.extend(narrow::measure(&place).await?);
+    }
+    if wanted(Area::Latency) {
+        rows.extend(latency::measure(&place).await?);
+    }
+    if wanted(Area::Loss) {
+        rows.extend(loss::measure(&place, line.loss_seconds).await?);
+    }
+    if wanted(Area::Tiles) {
+        for tiles in line.tiles {
+            rows.extend(tiles::measure(&place, tiles, line.seconds).await?);
+        }
     }
     place.down().await;
     figures::print(&rows);
