@@ -13,6 +13,7 @@
 #![allow(clippy::print_stdout, clippy::print_stderr)]
 
 mod browser;
+mod fifty;
 #[path = "../../src/figures.rs"]
 #[allow(
     dead_code,
@@ -23,10 +24,12 @@ mod joins;
 mod load;
 mod narrow;
 mod ours;
+mod pace;
 mod processes;
+mod soak;
 mod tiles;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
@@ -47,6 +50,9 @@ struct Line {
     /// Joins that are timed
     #[arg(long, default_value_t = 20)]
     joins: usize,
+    /// Only let two of ours talk for so many minutes, two at least
+    #[arg(long, value_name = "MINUTES", value_parser = clap::value_parser!(u64).range(2..))]
+    soak: Option<u64>,
     /// Where the figures are written as JSON
     #[arg(long, default_value = "target/bench")]
     folder: PathBuf,
@@ -58,9 +64,19 @@ struct Line {
 #[derive(Subcommand)]
 enum Part {
     #[command(hide = true)]
-    Load { url: String, count: usize },
+    Load {
+        url: String,
+        count: usize,
+        #[arg(default_value_t = 0)]
+        listeners: usize,
+    },
     #[command(hide = true)]
-    Ours { url: String, width: u32 },
+    Ours {
+        url: String,
+        width: u32,
+        #[arg(long)]
+        quiet: bool,
+    },
 }
 
 fn main() -> ExitCode {
@@ -72,8 +88,12 @@ fn main() -> ExitCode {
     let run = async {
         let line = Line::parse();
         match line.part {
-            Some(Part::Load { url, count }) => load::run(&url, count).await,
-            Some(Part::Ours { url, width }) => ours::run(&url, width).await,
+            Some(Part::Load {
+                url,
+                count,
+                listeners,
+            }) => load::run(&url, count, listeners).await,
+            Some(Part::Ours { url, width, quiet }) => ours::run(&url, width, quiet).await,
             None => all(line).await,
         }
     };
@@ -98,14 +118,28 @@ async fn all(line: Line) -> anyhow::Result<()> {
         ..workplace::Options::default()
     })
     .await?;
+    if let Some(minutes) = line.soak {
+        let rows = soak::measure(&place, minutes).await?;
+        return finish(place, &line.folder, "media-soak", &rows).await;
+    }
     let mut rows = joins::measure(&place, line.joins).await?;
     rows.extend(narrow::measure(&place).await?);
     for tiles in line.tiles {
         rows.extend(tiles::measure(&place, tiles, line.seconds).await?);
     }
+    rows.extend(fifty::measure(&place, line.seconds).await?);
+    finish(place, &line.folder, "media", &rows).await
+}
+
+async fn finish(
+    place: workplace::Workplace,
+    folder: &Path,
+    name: &str,
+    rows: &[figures::Row],
+) -> anyhow::Result<()> {
     place.down().await;
-    figures::print(&rows);
-    let file = figures::write(&line.folder, "media", &rows)?;
+    figures::print(rows);
+    let file = figures::write(folder, name, rows)?;
     println!("\n{}", file.display());
     Ok(())
 }
