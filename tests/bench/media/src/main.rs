@@ -50,6 +50,9 @@ struct Line {
     /// Joins that are timed
     #[arg(long, default_value_t = 20)]
     joins: usize,
+    /// Who look on in the meeting of fifty, beside the nine who publish and the one who is measured
+    #[arg(long, default_value_t = 40)]
+    listeners: usize,
     /// Only let two of ours talk for so many minutes, two at least
     #[arg(long, value_name = "MINUTES", value_parser = clap::value_parser!(u64).range(2..))]
     soak: Option<u64>,
@@ -127,7 +130,7 @@ async fn all(line: Line) -> anyhow::Result<()> {
     for tiles in line.tiles {
         rows.extend(tiles::measure(&place, tiles, line.seconds).await?);
     }
-    rows.extend(fifty::measure(&place, line.seconds).await?);
+    rows.extend(fifty::measure(&place, line.listeners, line.seconds).await?);
     finish(place, &line.folder, "media", &rows).await
 }
 
