@@ -54,6 +54,14 @@ pub async fn measure(place: &Workplace, listeners: usize, seconds: u64) -> Resul
     let (ours, pause) = ours(place, &room, seconds, [server, process]).await?;
     let peer = browser(place, &room, seconds, [server, process]).await?;
     drop(load);
+    for (name, seat) in [("ours", &ours), (PEER, &peer)] {
+        let shows = seat.rates.iter().all(|rate| *rate > 0.0);
+        // What nothing was shown for cannot be compared.
+        ensure!(
+            shows,
+            "{there} in the meeting: a tile of {name} stays empty"
+        );
+    }
     Ok(rows(there, &ours, &peer, pause))
 }
 
