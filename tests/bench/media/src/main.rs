@@ -13,6 +13,7 @@
 #![allow(clippy::print_stdout, clippy::print_stderr)]
 
 mod browser;
+mod fifty;
 #[path = "../../src/figures.rs"]
 #[allow(
     dead_code,
@@ -25,13 +26,17 @@ mod load;
 mod loss;
 mod narrow;
 mod ours;
+mod pace;
 mod processes;
+mod soak;
 mod tiles;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
+use anyhow::{Result, ensure};
 use clap::{Parser, Subcommand, ValueEnum};
+use workplace::Workplace;
 
 #[derive(Parser)]
 #[command(
@@ -55,6 +60,12 @@ struct Line {
     /// Joins that are timed
     #[arg(long, default_value_t = 20)]
     joins: usize,
+    /// Who look on in the meeting of fifty, beside the nine who publish and the one who is measured
+    #[arg(long, default_value_t = 40)]
+    listeners: usize,
+    /// Only let two of ours talk for so many minutes, two at least
+    #[arg(long, value_name = "MINUTES", value_parser = clap::value_parser!(u64).range(2..))]
+    soak: Option<u64>,
     /// Where the figures are written as JSON
     #[arg(long, default_value = "target/bench")]
     folder: PathBuf,
@@ -69,15 +80,26 @@ enum Area {
     Latency,
     Loss,
     Tiles,
+    Fifty,
 }
 
 /// What runs in a process of its own. Tokens come one a line on the standard input.
 #[derive(Subcommand)]
 enum Part {
     #[command(hide = true)]
-    Load { url: String, count: usize },
+    Load {
+        url: String,
+        count: usize,
+        #[arg(default_value_t = 0)]
+        listeners: usize,
+    },
     #[command(hide = true)]
-    Ours { url: String, width: u32 },
+    Ours {
+        url: String,
+        width: u32,
+        #[arg(long)]
+        quiet: bool,
+    },
 }
 
 fn main() -> ExitCode {
@@ -89,8 +111,12 @@ fn main() -> ExitCode {
     let run = async {
         let line = Line::parse();
         match line.part {
-            Some(Part::Load { url, count }) => load::run(&url, count).await,
-            Some(Part::Ours { url, width }) => ours::run(&url, width).await,
+            Some(Part::Load {
+                url,
+                count,
+                listeners,
+            }) => load::run(&url, count, listeners).await,
+            Some(Part::Ours { url, width, quiet }) => ours::run(&url, width, quiet).await,
             None => all(line).await,
         }
     };
@@ -107,36 +133,65 @@ fn main() -> ExitCode {
     }
 }
 
-async fn all(line: Line) -> anyhow::Result<()> {
-    let place = workplace::Workplace::up(workplace::Options {
+async fn all(line: Line) -> Result<()> {
+    let place = Workplace::up(workplace::Options {
         identity: false,
         chat: false,
         meetings: true,
         ..workplace::Options::default()
     })
     .await?;
-    let wanted = |area| line.only.is_empty() || line.only.contains(&area);
+    if let Some(minutes) = line.soak {
+        let rows = soak::measure(&place, minutes).await?;
+        return finish(place, &line.folder, "media-soak", &rows).await;
+    }
     let mut rows = Vec::new();
-    if wanted(Area::Joins) {
-        rows.extend(joins::measure(&place, line.joins).await?);
-    }
-    if wanted(Area::Narrow) {
-        rows.extend(narrow::measure(&place).await?);
-    }
-    if wanted(Area::Latency) {
-        rows.extend(latency::measure(&place).await?);
-    }
-    if wanted(Area::Loss) {
-        rows.extend(loss::measure(&place, line.loss_seconds).await?);
-    }
-    if wanted(Area::Tiles) {
-        for tiles in line.tiles {
-            rows.extend(tiles::measure(&place, tiles, line.seconds).await?);
+    let mut failed = Vec::new();
+    for area in Area::value_variants() {
+        if !line.only.is_empty() && !line.only.contains(area) {
+            continue;
+        }
+        // What one area could not measure takes nothing away from the others.
+        match area.measure(&place, &line).await {
+            Ok(more) => rows.extend(more),
+            Err(why) => failed.push(why),
         }
     }
+    finish(place, &line.folder, "media", &rows).await?;
+    for why in &failed {
+        eprintln!("not measured: {why:#}");
+    }
+    ensure!(
+        failed.is_empty(),
+        "{} areas were not measured",
+        failed.len()
+    );
+    Ok(())
+}
+
+impl Area {
+    async fn measure(self, place: &Workplace, line: &Line) -> Result<Vec<figures::Row>> {
+        match self {
+            Self::Joins => joins::measure(place, line.joins).await,
+            Self::Narrow => narrow::measure(place).await,
+            Self::Latency => latency::measure(place).await,
+            Self::Loss => loss::measure(place, line.loss_seconds).await,
+            Self::Tiles => {
+                let mut rows = Vec::new();
+                for tiles in &line.tiles {
+                    rows.extend(tiles::measure(place, *tiles, line.seconds).await?);
+                }
+                Ok(rows)
+            }
+            Self::Fifty => fifty::measure(place, line.listeners, line.seconds).await,
+        }
+    }
+}
+
+async fn finish(place: Workplace, folder: &Path, name: &str, rows: &[figures::Row]) -> Result<()> {
     place.down().await;
-    figures::print(&rows);
-    let file = figures::write(&line.folder, "media", &rows)?;
+    figures::print(rows);
+    let file = figures::write(folder, name, rows)?;
     println!("\n{}", file.display());
     Ok(())
 }

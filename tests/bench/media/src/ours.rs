@@ -2,18 +2,27 @@
 
 use std::collections::HashSet;
 use std::io::Write as _;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result};
+use anyhow::Result;
 use media::{
-    Access, AudioTrack, Decoding, Encoding, Network, Options, PatternSource, Session, ToneSource,
-    TrackKind, VideoTrack, View,
+    Access, AudioTrack, Decoding, Encoding, Listening, Network, Options, PatternSource, Session,
+    ToneSource, TrackKind, VideoTrack, View,
 };
+use tokio::task::JoinHandle;
 
-/// Prints once a second how many tiles there are and how many pictures they showed.
-pub async fn run(url: &str, width: u32) -> Result<()> {
+use crate::pace::Pace;
+
+struct Tile {
+    sid: String,
+    pace: Arc<Mutex<Pace>>,
+    task: JoinHandle<()>,
+}
+
+/// Prints once a second how many tiles there are, how many pictures each of them showed and how steadily, and what
+/// became of the sound. The one who is `quiet` publishes nothing.
+pub async fn run(url: &str, width: u32, quiet: bool) -> Result<()> {
     let mut token = String::new();
     std::io::stdin().read_line(&mut token)?;
     let access = Access {
@@ -25,39 +34,80 @@ pub async fn run(url: &str, width: u32) -> Result<()> {
         ..Options::default()
     };
     let (session, _events) = Session::join(access, options).await?;
-    let camera = session.publish_video(VideoTrack::camera()).await?;
-    let microphone = session.publish_audio(AudioTrack::microphone()).await?;
-    let _pictures = Encoding::start(PatternSource::new(1280, 720, 30), camera)?;
-    let _tone = ToneSource::start(440.0, 0.3, microphone)?;
-    let shown: Arc<AtomicU64> = Arc::default();
-    let mut watching = HashSet::new();
+    let _published = if quiet {
+        None
+    } else {
+        let camera = session.publish_video(VideoTrack::camera()).await?;
+        let microphone = session.publish_audio(AudioTrack::microphone()).await?;
+        let pictures = Encoding::start(PatternSource::new(1280, 720, 30), camera)?;
+        Some((pictures, ToneSource::start(440.0, 0.3, microphone)?))
+    };
+    // What is decoded and mixed has nowhere to go: nobody takes these frames.
+    let (listening, _frames) = Listening::start()?;
+    let (mut tiles, mut heard): (Vec<Tile>, HashSet<String>) = Default::default();
     let mut second = tokio::time::interval(Duration::from_secs(1));
     let mut before = Instant::now();
     loop {
         second.tick().await;
+        tiles.retain(|tile| !tile.task.is_finished());
         let room = session.room().borrow().clone();
         for track in room.participants.iter().flat_map(|person| &person.tracks) {
-            if track.kind == TrackKind::Video && watching.insert(track.sid.clone()) {
-                let height = width * 9 / 16;
-                session.view(&track.sid, View::Size { width, height }).await;
-                let feed = session.video(&track.sid).context("the track is gone")?;
-                let mut decoding = Decoding::start(feed)?;
-                let shown = shown.clone();
-                tokio::spawn(async move {
-                    while decoding.next().await.is_some() {
-                        shown.fetch_add(1, Relaxed);
-                    }
-                });
+            if track.kind == TrackKind::Audio {
+                let new = !heard.contains(&track.sid);
+                if let (true, Some(feed)) = (new, session.audio(&track.sid)) {
+                    listening.add(&track.sid, feed, 1.0)?;
+                    heard.insert(track.sid.clone());
+                }
+            } else if tiles.iter().all(|tile| tile.sid != track.sid) {
+                tiles.extend(watch(&session, &track.sid, width).await?);
             }
         }
-        let passed = before.elapsed().as_secs_f64();
-        before = Instant::now();
+        let now = Instant::now();
+        let passed = now.duration_since(before).as_secs_f64();
+        before = now;
+        let (each, pauses): (Vec<_>, Vec<_>) = tiles
+            .iter()
+            .map(|tile| lock(&tile.pace).take(now))
+            .map(|(pictures, pause)| (pictures, pause.as_secs_f64() * 1000.0))
+            .unzip();
+        let sounds: Vec<_> = heard
+            .iter()
+            .filter_map(|sid| listening.counts(sid))
+            .collect();
         let line = serde_json::json!({
-            "tiles": watching.len(),
-            "pictures": shown.swap(0, Relaxed),
+            "tiles": tiles.len(),
+            "pictures": each.iter().sum::<u64>(),
+            "each": each,
+            "longestPauseMs": pauses.into_iter().fold(0.0, f64::max),
+            "soundPlayed": sounds.iter().map(|counts| counts.played).sum::<u64>(),
+            "soundConcealed": sounds.iter().map(|counts| counts.concealed).sum::<u64>(),
+            "soundSilent": sounds.iter().map(|counts| counts.silent).sum::<u64>(),
             "seconds": passed,
             "statistics": session.statistics().transport,
         });
         writeln!(std::io::stdout(), "{line}")?;
     }
+}
+
+/// Nothing when the track has just gone.
+async fn watch(session: &Session, sid: &str, width: u32) -> Result<Option<Tile>> {
+    let height = width * 9 / 16;
+    session.view(sid, View::Size { width, height }).await;
+    let Some(feed) = session.video(sid) else {
+        return Ok(None);
+    };
+    let mut decoding = Decoding::start(feed)?;
+    let pace: Arc<Mutex<Pace>> = Arc::default();
+    let counted = pace.clone();
+    let task = tokio::spawn(async move {
+        while decoding.next().await.is_some() {
+            lock(&counted).picture(Instant::now());
+        }
+    });
+    let sid = sid.to_owned();
+    Ok(Some(Tile { sid, pace, task }))
+}
+
+fn lock(pace: &Mutex<Pace>) -> MutexGuard<'_, Pace> {
+    pace.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -24,6 +24,21 @@ pub fn memory(root: u32) -> u64 {
     tree(root).into_iter().filter_map(of).sum::<u64>() * 1024
 }
 
+/// Datagrams that found the receive buffer of their socket full, of all programs in this network namespace.
+pub fn overflows() -> u64 {
+    let text = fs::read_to_string("/proc/self/net/snmp").unwrap_or_default();
+    let mut lines = text.lines().filter(|line| line.starts_with("Udp: "));
+    let (names, values) = (lines.next(), lines.next());
+    let mut counts = names
+        .into_iter()
+        .flat_map(str::split_whitespace)
+        .zip(values.into_iter().flat_map(str::split_whitespace));
+    let count = counts.find(|(name, _)| *name == "RcvbufErrors");
+    count
+        .and_then(|(_, value)| value.parse().ok())
+        .unwrap_or_default()
+}
+
 fn tree(root: u32) -> HashSet<u32> {
     let parents: Vec<_> = fs::read_dir("/proc")
         .into_iter()

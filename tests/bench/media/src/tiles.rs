@@ -25,11 +25,11 @@ pub async fn measure(place: &Workplace, tiles: usize, seconds: u64) -> Result<Ve
     let names: Vec<_> = (0..others)
         .map(|number| format!("other-{number}"))
         .collect();
-    let (load, mut ready) = part(place, &room, &names, &["load", &others.to_string()]).await?;
+    let (load, mut ready) = part(place, &room, &names, "load", &[&others.to_string()]).await?;
     let line = ready.next_line().await?;
     ensure!(line.as_deref() == Some("ready"), "the load did not join");
     let width_text = width.to_string();
-    let (ours, mut told) = part(place, &room, &["ours".to_owned()], &["ours", &width_text]).await?;
+    let (ours, mut told) = part(place, &room, &["ours".to_owned()], "ours", &[&width_text]).await?;
     let mut browser = Browser::open().await?;
     let wishes = json!({
         "url": place.meetings(),
@@ -114,14 +114,16 @@ pub async fn measure(place: &Workplace, tiles: usize, seconds: u64) -> Result<Ve
 }
 
 /// This program again, as a part of the meeting. It ends with what is returned.
-async fn part(
+pub async fn part(
     place: &Workplace,
     room: &str,
     identities: &[String],
-    [name, argument]: &[&str; 2],
+    name: &str,
+    arguments: &[&str],
 ) -> Result<(Child, Lines<BufReader<ChildStdout>>)> {
     let mut child = Command::new(std::env::current_exe()?)
-        .args([name, place.meetings().as_str(), argument])
+        .args([name, place.meetings().as_str()])
+        .args(arguments)
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .kill_on_drop(true)
