@@ -24,10 +24,13 @@ impl Once {
         changes: Vec<VectorDiff<Item>>,
         shown: &Vector<Item>,
     ) -> Vec<VectorDiff<Item>> {
+        let mut ours = self.twice;
         for change in &changes {
+            ours |= brings_own(change);
             change.clone().apply(&mut self.told);
         }
-        let left = without_copies(&self.told);
+        // The list may hold thousands: it is looked through only when a message of one's own came.
+        let left = ours.then(|| without_copies(&self.told)).flatten();
         let was = std::mem::replace(&mut self.twice, left.is_some());
         match left {
             None if !was => changes,
@@ -55,10 +58,32 @@ fn without_copies(told: &Vector<Item>) -> Option<Vector<Item>> {
     })
 }
 
+/// The event of a message of one's own that the server has taken.
 fn event_id(item: &Item) -> Option<&str> {
     match item {
-        Item::Message { event_id, .. } => event_id.as_deref(),
+        Item::Message {
+            event_id,
+            mine: true,
+            ..
+        } => event_id.as_deref(),
         _ => None,
+    }
+}
+
+fn brings_own(change: &VectorDiff<Item>) -> bool {
+    match change {
+        VectorDiff::Append { values } | VectorDiff::Reset { values } => {
+            values.iter().any(|item| event_id(item).is_some())
+        }
+        VectorDiff::PushFront { value }
+        | VectorDiff::PushBack { value }
+        | VectorDiff::Insert { value, .. }
+        | VectorDiff::Set { value, .. } => event_id(value).is_some(),
+        VectorDiff::PopFront
+        | VectorDiff::PopBack
+        | VectorDiff::Remove { .. }
+        | VectorDiff::Truncate { .. }
+        | VectorDiff::Clear => false,
     }
 }
 
@@ -67,8 +92,8 @@ fn difference(before: &Vector<Item>, after: &Vector<Item>) -> Vec<VectorDiff<Ite
     let both = before.len().min(after.len());
     let front = (0..both).take_while(|at| before.get(*at) == after.get(*at));
     let front = front.count();
-    let from_end = |list: &Vector<Item>, at: usize| list.get(list.len() - 1 - at).cloned();
-    let back = (0..both - front).take_while(|at| from_end(before, *at) == from_end(after, *at));
+    let back = (1..=both - front)
+        .take_while(|at| before.get(before.len() - at) == after.get(after.len() - at));
     let back = back.count();
     let (old, new) = (before.len() - front - back, after.len() - front - back);
     let set = (0..old.min(new)).map(|at| front + at);
@@ -102,7 +127,7 @@ mod tests {
                 avatar: None,
                 ambiguous: false,
             },
-            mine: true,
+            mine: event.is_none_or(|event| event < 4),
             at: 0.0,
             body: Body::Redacted,
             sending: Sending::Sent,
