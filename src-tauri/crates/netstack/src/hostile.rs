@@ -9,7 +9,7 @@ use proptest::prelude::*;
 use smoltcp::wire::IpProtocol;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
-use crate::testing::stack;
+use crate::testing::{Spoilt, stack};
 use crate::{Config, Netstack, packet};
 
 /// A packet to us whose IP header is right; `fixed` also makes the inner checksum right.
@@ -119,5 +119,55 @@ async fn an_open_connection_goes_on_under_a_rain_of_forgeries() {
         stream.write_all(&round.to_be_bytes()).await.unwrap();
         let back = tokio::time::timeout(Duration::from_secs(20), stream.read_u32()).await;
         assert_eq!(back.unwrap().unwrap(), round);
+    }
+}
+
+/// Damage that likes what parsers fall over: pointers back into the name, counts, lengths.
+fn damage() -> impl Strategy<Value = Spoilt> {
+    let byte = || prop_oneof![Just(0xc0), Just(0x0c), Just(0), Just(0xff), any::<u8>()];
+    (
+        prop::collection::vec((0_usize..200, byte()), 0..12),
+        prop::option::weighted(0.3, 0_usize..120),
+        prop_oneof![
+            3 => Just(Vec::new()),
+            2 => prop::collection::vec(byte(), 1..100),
+            1 => prop::collection::vec(byte(), 1000..1300),
+        ],
+    )
+        .prop_map(|(exchanged, kept, appended)| Spoilt {
+            exchanged,
+            kept,
+            appended,
+        })
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(300))]
+
+    #[test]
+    fn whatever_a_resolver_answers_ends_in_addresses_or_an_error_and_harms_no_later_answer(
+        over_tcp in any::<bool>(),
+        damages in prop::collection::vec(damage(), 1..4),
+    ) {
+        // The clock stands still but for waiting: answers that are thrown away cost no real seconds.
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .start_paused(true)
+            .build()
+            .unwrap();
+        runtime.block_on(async {
+            let (stack, _link, world) = stack(&["10.50.0.53"], &[]);
+            *world.truncates.lock() = over_tcp;
+            for damage in damages {
+                *world.spoilt.lock() = damage;
+                let answer = tokio::time::timeout(Duration::from_secs(7), stack.resolve_fresh("intra.example"));
+                if let Ok(addresses) = answer.await.expect("it ends in time") {
+                    assert!(!addresses.is_empty());
+                }
+            }
+            *world.spoilt.lock() = Spoilt::default();
+            let honest = stack.resolve_fresh("intra.example").await.expect("the resolver is honest again");
+            assert_eq!(honest.len(), 2);
+        });
     }
 }

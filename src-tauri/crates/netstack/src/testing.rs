@@ -34,6 +34,28 @@ pub struct World {
     pub narrow: AtomicUsize,
     /// Answers over UDP are cut to nothing.
     pub truncates: Mutex<bool>,
+    /// What happens to each answer of the resolver before it leaves.
+    pub spoilt: Mutex<Spoilt>,
+}
+
+/// Damage to an answer: bytes that are exchanged, where it ends early, and what follows it.
+#[derive(Debug, Clone, Default)]
+pub struct Spoilt {
+    pub exchanged: Vec<(usize, u8)>,
+    pub kept: Option<usize>,
+    pub appended: Vec<u8>,
+}
+
+impl Spoilt {
+    fn spoil(&self, mut answer: Vec<u8>) -> Vec<u8> {
+        for (place, value) in &self.exchanged {
+            let place = place % answer.len();
+            answer[place] = *value;
+        }
+        answer.truncate(self.kept.unwrap_or(usize::MAX));
+        answer.extend_from_slice(&self.appended);
+        answer
+    }
 }
 
 /// A stack with both families, resolvers at `dns`, and the host at the other end of its link.
@@ -51,6 +73,7 @@ pub fn stack(dns: &[&str], search: &[&str]) -> (Netstack, Link, Arc<World>) {
         unreachable: Mutex::default(),
         narrow: AtomicUsize::new(usize::MAX),
         truncates: Mutex::default(),
+        spoilt: Mutex::default(),
     });
     let host = Host {
         link: link.clone(),
@@ -124,6 +147,7 @@ impl Host {
             if port == 53 {
                 self.world.asked[0].fetch_add(1, Ordering::Relaxed);
                 let answer = answer(&question, *self.world.truncates.lock());
+                let answer = self.world.spoilt.lock().spoil(answer);
                 let ours = SocketAddr::new(ip.destination, 53);
                 self.link.input(udp::build(ours, from, &answer).unwrap());
             }
@@ -256,7 +280,7 @@ impl Serving {
             }
             world.asked[1].fetch_add(1, Ordering::Relaxed);
             let question: Vec<u8> = self.kept.drain(..2 + length).skip(2).collect();
-            let answer = answer(&question, false);
+            let answer = world.spoilt.lock().spoil(answer(&question, false));
             self.answer
                 .extend(u16::try_from(answer.len()).unwrap().to_be_bytes());
             self.answer.extend(answer);
