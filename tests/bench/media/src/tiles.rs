@@ -76,14 +76,7 @@ pub async fn measure(place: &Workplace, tiles: usize, seconds: u64) -> Result<Ve
     let count = f64::from(u32::try_from(tiles)?);
     let peer_shown =
         pictures_after.as_f64().unwrap_or(0.0) - pictures_before.as_f64().unwrap_or(0.0);
-    let slowest = (0..tiles)
-        .map(|tile| {
-            let pictures = lines[window..]
-                .iter()
-                .filter_map(|l| l["each"][tile].as_f64());
-            pictures.sum::<f64>() / time
-        })
-        .fold(f64::INFINITY, f64::min);
+    let slowest = slowest(&lines[window..], tiles) / time;
     // One sender that sends fewer pictures than the others looks in the mean as if all tiles lost some.
     tracing::info!(
         "{tiles} tiles: pictures per second and tile {:.1} (slowest tile {slowest:.1}), in the browser {:.1}",
@@ -120,6 +113,15 @@ pub async fn measure(place: &Workplace, tiles: usize, seconds: u64) -> Result<Ve
             "ms",
         ),
     ])
+}
+
+/// Pictures of the tile that showed fewest.
+fn slowest(lines: &[Value], tiles: usize) -> f64 {
+    let pictures = |tile: usize| {
+        let each = lines.iter().filter_map(|line| line["each"][tile].as_f64());
+        each.sum::<f64>()
+    };
+    (0..tiles).map(pictures).fold(f64::INFINITY, f64::min)
 }
 
 /// This program again, as a part of the meeting. It ends with what is returned.
