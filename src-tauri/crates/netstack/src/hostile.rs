@@ -121,3 +121,49 @@ async fn an_open_connection_goes_on_under_a_rain_of_forgeries() {
         assert_eq!(back.unwrap().unwrap(), round);
     }
 }
+
+/// Bytes changed, left out, put in twice and cut off behind a number that is right, so that it is read.
+fn spoiled(answer: &mut Vec<u8>) {
+    for _ in 0..rand::random_range(1..6) {
+        let at = rand::random_range(2..answer.len().max(3));
+        let Some(byte) = answer.get_mut(at) else {
+            return;
+        };
+        match rand::random_range(0..6) {
+            0 | 1 => *byte = rand::random(),
+            2 => *byte = [0, 1, 0x7f, 0x80, 0xc0, 0xff][rand::random_range(0..6)],
+            3 => {
+                answer.remove(at);
+            }
+            4 => {
+                let again = answer[at..].to_vec();
+                answer.extend(again);
+            }
+            _ => answer.truncate(at),
+        }
+    }
+    // No datagram is longer.
+    answer.truncate(60_000);
+}
+
+#[tokio::test]
+async fn a_resolver_that_answers_nonsense_harms_nobody_and_is_believed_again_afterwards() {
+    let (stack, _, world) = stack(&["10.50.0.53"], &[]);
+    *world.spoils.lock() = Some(Box::new(spoiled));
+    let mut asking = tokio::task::JoinSet::new();
+    for number in 0..400 {
+        let stack = stack.clone();
+        asking.spawn(async move {
+            let name = format!("n{number}.many.example");
+            let asked = tokio::time::timeout(Duration::from_secs(20), stack.resolve(&name)).await;
+            // An address that was changed on the way is an address.
+            asked.expect("every question ends").is_ok()
+        });
+    }
+    let answered = asking.join_all().await;
+    let believed = answered.iter().filter(|answered| **answered).count();
+    assert!((1..400).contains(&believed), "{believed} were believed");
+    *world.spoils.lock() = None;
+    let after = stack.resolve("intra.example").await.unwrap();
+    assert_eq!(after.len(), 2);
+}

@@ -34,6 +34,18 @@ pub struct World {
     pub narrow: AtomicUsize,
     /// Answers over UDP are cut to nothing.
     pub truncates: Mutex<bool>,
+    /// What becomes of each answer before it leaves, over UDP and TCP.
+    pub spoils: Mutex<Option<Spoil>>,
+}
+
+pub type Spoil = Box<dyn FnMut(&mut Vec<u8>) + Send>;
+
+impl World {
+    fn spoil(&self, answer: &mut Vec<u8>) {
+        if let Some(spoil) = &mut *self.spoils.lock() {
+            spoil(answer);
+        }
+    }
 }
 
 /// A stack with both families, resolvers at `dns`, and the host at the other end of its link.
@@ -51,6 +63,7 @@ pub fn stack(dns: &[&str], search: &[&str]) -> (Netstack, Link, Arc<World>) {
         unreachable: Mutex::default(),
         narrow: AtomicUsize::new(usize::MAX),
         truncates: Mutex::default(),
+        spoils: Mutex::default(),
     });
     let host = Host {
         link: link.clone(),
@@ -123,7 +136,8 @@ impl Host {
             let (port, from, question) = udp::parse(&ip, packet).unwrap();
             if port == 53 {
                 self.world.asked[0].fetch_add(1, Ordering::Relaxed);
-                let answer = answer(&question, *self.world.truncates.lock());
+                let mut answer = answer(&question, *self.world.truncates.lock());
+                self.world.spoil(&mut answer);
                 let ours = SocketAddr::new(ip.destination, 53);
                 self.link.input(udp::build(ours, from, &answer).unwrap());
             }
@@ -256,7 +270,8 @@ impl Serving {
             }
             world.asked[1].fetch_add(1, Ordering::Relaxed);
             let question: Vec<u8> = self.kept.drain(..2 + length).skip(2).collect();
-            let answer = answer(&question, false);
+            let mut answer = answer(&question, false);
+            world.spoil(&mut answer);
             self.answer
                 .extend(u16::try_from(answer.len()).unwrap().to_be_bytes());
             self.answer.extend(answer);
@@ -273,7 +288,8 @@ impl Serving {
 }
 
 /// `intra.example` has one address of each family, `only4.example` one of IPv4, `empty.example`
-/// none, `broken.example` makes the resolver fail; nothing else exists.
+/// none, `broken.example` makes the resolver fail; what is below `many.example` has four of IPv4;
+/// nothing else exists.
 fn answer(question: &[u8], truncated: bool) -> Vec<u8> {
     let question = Message::from_vec(question).unwrap();
     let query = question.queries[0].clone();
@@ -293,6 +309,13 @@ fn answer(question: &[u8], truncated: bool) -> Vec<u8> {
                 _ => None,
             };
             if let Some(data) = data {
+                answer.add_answer(Record::from_rdata(query.name().clone(), 60, data));
+            }
+        }
+        _ if name.ends_with(".many.example.") && query.query_type() == RecordType::A => {
+            for last in 1..=4 {
+                let address = std::net::Ipv4Addr::new(10, 50, 0, last);
+                let data = RData::A(address.into());
                 answer.add_answer(Record::from_rdata(query.name().clone(), 60, data));
             }
         }
