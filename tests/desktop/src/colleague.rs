@@ -3,7 +3,7 @@
 //! The client's futures are deep; they are boxed here, so that whoever waits for a colleague compiles in passing.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use anyhow::{Context, Result, bail};
 use chat::{Chat, Draft, Setup, Store};
@@ -154,12 +154,18 @@ impl Colleague {
             "Parfait, à tout à l’heure.",
         ];
         let (chat, room) = (self.chat.clone(), room.to_owned());
+        let began = SystemTime::now()
+            .duration_since(UNIX_EPOCH)
+            .unwrap_or_default()
+            .as_secs_f64()
+            * 1000.0;
         async move {
             let mut items = conversation.items.list.clone();
-            let mut heard = asked(&items.borrow_and_update());
+            // What was written before is history, also where it comes only now.
+            let mut heard = 0;
             let mut answers = ANSWERS.iter().cycle();
             while items.changed().await.is_ok() {
-                let now = asked(&items.borrow_and_update());
+                let now = asked(&items.borrow_and_update(), began);
                 if now > heard {
                     let text = answers.next().copied().unwrap_or_default().to_owned();
                     if let Err(why) = chat
@@ -254,10 +260,11 @@ impl Drop for Conversation {
     }
 }
 
-/// How many messages others have written there.
-fn asked(items: &[Value]) -> usize {
+/// How many messages others have written there since a moment (milliseconds of the Unix epoch).
+fn asked(items: &[Value], since: f64) -> usize {
     items
         .iter()
+        .filter(|item| item["at"].as_f64().is_some_and(|at| at >= since))
         .filter(|item| item["mine"] == false && text_of(item).is_some())
         .count()
 }

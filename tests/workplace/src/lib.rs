@@ -58,6 +58,10 @@ pub use description::{Description, down_by_description};
 pub use options::Options;
 pub use people::Person;
 pub use seed::Homeserver;
+
+/// What the programs beside the product tell on the terminal. Other crates tell of keys and addresses, which nobody
+/// needs there, and the Matrix SDK calls it an error when an account has no backup yet.
+pub const TOLD: &str = "error,matrix_sdk=off,x=info,bench=info,desktop=info,workplace=info";
 pub use services::livekit::{RELAY_LIFETIME, RELAY_PORTS};
 pub use site::{CLIENT_ID, DOMAIN, PRIVATE_SCHEME, REDIRECT_PORTS, cache};
 

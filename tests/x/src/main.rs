@@ -58,8 +58,7 @@ enum Action {
 
 fn main() -> ExitCode {
     tracing_subscriber::fmt()
-        // Other crates tell of keys and addresses; nobody needs them here.
-        .with_env_filter("error,x=info,bench=info,desktop=info,workplace=info")
+        .with_env_filter(workplace::TOLD)
         .with_writer(std::io::stderr)
         .with_target(false)
         .without_time()

@@ -34,17 +34,27 @@ pub struct World {
     pub narrow: AtomicUsize,
     /// Answers over UDP are cut to nothing.
     pub truncates: Mutex<bool>,
-    /// What becomes of each answer before it leaves, over UDP and TCP.
-    pub spoils: Mutex<Option<Spoil>>,
+    /// What happens to each answer of the resolver before it leaves.
+    pub spoilt: Mutex<Spoilt>,
 }
 
-pub type Spoil = Box<dyn FnMut(&mut Vec<u8>) + Send>;
+/// Damage to an answer: bytes that are exchanged, where it ends early, and what follows it.
+#[derive(Debug, Clone, Default)]
+pub struct Spoilt {
+    pub exchanged: Vec<(usize, u8)>,
+    pub kept: Option<usize>,
+    pub appended: Vec<u8>,
+}
 
-impl World {
-    fn spoil(&self, answer: &mut Vec<u8>) {
-        if let Some(spoil) = &mut *self.spoils.lock() {
-            spoil(answer);
+impl Spoilt {
+    fn spoil(&self, mut answer: Vec<u8>) -> Vec<u8> {
+        for (place, value) in &self.exchanged {
+            let place = place % answer.len();
+            answer[place] = *value;
         }
+        answer.truncate(self.kept.unwrap_or(usize::MAX));
+        answer.extend_from_slice(&self.appended);
+        answer
     }
 }
 
@@ -63,7 +73,7 @@ pub fn stack(dns: &[&str], search: &[&str]) -> (Netstack, Link, Arc<World>) {
         unreachable: Mutex::default(),
         narrow: AtomicUsize::new(usize::MAX),
         truncates: Mutex::default(),
-        spoils: Mutex::default(),
+        spoilt: Mutex::default(),
     });
     let host = Host {
         link: link.clone(),
@@ -136,8 +146,8 @@ impl Host {
             let (port, from, question) = udp::parse(&ip, packet).unwrap();
             if port == 53 {
                 self.world.asked[0].fetch_add(1, Ordering::Relaxed);
-                let mut answer = answer(&question, *self.world.truncates.lock());
-                self.world.spoil(&mut answer);
+                let answer = answer(&question, *self.world.truncates.lock());
+                let answer = self.world.spoilt.lock().spoil(answer);
                 let ours = SocketAddr::new(ip.destination, 53);
                 self.link.input(udp::build(ours, from, &answer).unwrap());
             }
@@ -270,8 +280,7 @@ impl Serving {
             }
             world.asked[1].fetch_add(1, Ordering::Relaxed);
             let question: Vec<u8> = self.kept.drain(..2 + length).skip(2).collect();
-            let mut answer = answer(&question, false);
-            world.spoil(&mut answer);
+            let answer = world.spoilt.lock().spoil(answer(&question, false));
             self.answer
                 .extend(u16::try_from(answer.len()).unwrap().to_be_bytes());
             self.answer.extend(answer);
@@ -288,8 +297,7 @@ impl Serving {
 }
 
 /// `intra.example` has one address of each family, `only4.example` one of IPv4, `empty.example`
-/// none, `broken.example` makes the resolver fail; what is below `many.example` has four of IPv4;
-/// nothing else exists.
+/// none, `broken.example` makes the resolver fail; nothing else exists.
 fn answer(question: &[u8], truncated: bool) -> Vec<u8> {
     let question = Message::from_vec(question).unwrap();
     let query = question.queries[0].clone();
@@ -309,13 +317,6 @@ fn answer(question: &[u8], truncated: bool) -> Vec<u8> {
                 _ => None,
             };
             if let Some(data) = data {
-                answer.add_answer(Record::from_rdata(query.name().clone(), 60, data));
-            }
-        }
-        _ if name.ends_with(".many.example.") && query.query_type() == RecordType::A => {
-            for last in 1..=4 {
-                let address = std::net::Ipv4Addr::new(10, 50, 0, last);
-                let data = RData::A(address.into());
                 answer.add_answer(Record::from_rdata(query.name().clone(), 60, data));
             }
         }

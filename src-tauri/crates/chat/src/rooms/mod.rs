@@ -247,6 +247,12 @@ async fn details(shared: &Arc<Shared>, rooms: &Vector<RoomListItem>, wanted: &mu
         if quick::can_be_named(room) {
             let _ = room.display_name().await;
         }
+        if quick::has_nothing_last(room) {
+            let latest = shared.client.latest_events().await;
+            if latest.listen_to_room(&id).await.is_err() {
+                tracing::warn!("the last message of a room cannot be looked for");
+            }
+        }
         for person in quick::people_of(shared, room) {
             let member = room.get_member_no_sync(&person).await.ok().flatten();
             let known = match member {

@@ -67,7 +67,14 @@ pub(crate) fn view(shared: &Shared, room: &SdkRoom) -> Room {
 
 /// Whether something is missing that the database may know.
 pub(crate) fn lacks(shared: &Shared, room: &SdkRoom) -> bool {
-    can_be_named(room) || !people_of(shared, room).is_empty()
+    can_be_named(room) || has_nothing_last(room) || !people_of(shared, room).is_empty()
+}
+
+/// Whether no last message is known. The SDK works it out after the exchange with the server, and afterwards only for
+/// rooms that the server tells something about: closed in between, the room would stay without one until somebody
+/// writes there.
+pub(crate) fn has_nothing_last(room: &SdkRoom) -> bool {
+    room.state() == RoomState::Joined && matches!(room.latest_event(), LatestEventValue::None)
 }
 
 /// Whether the name is worth computing. The list holds a room before the SDK has written down what came with it, and

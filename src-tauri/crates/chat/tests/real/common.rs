@@ -157,8 +157,7 @@ impl Device {
     }
 
     pub fn rooms(&self) -> Watched<Room> {
-        let (list, changes) = self.chat.rooms();
-        Watched { list, changes }
+        Watched::rooms(&self.chat)
     }
 
     /// Waits until a room is there, as wanted.
@@ -252,6 +251,13 @@ impl<T: Clone + std::fmt::Debug> Watched<T> {
             .find(|item| wanted(item))
             .cloned()
             .expect("found")
+    }
+}
+
+impl Watched<Room> {
+    pub fn rooms(chat: &Chat) -> Self {
+        let (list, changes) = chat.rooms();
+        Self { list, changes }
     }
 }
 

@@ -10,6 +10,7 @@ mod cut;
 mod damage;
 #[cfg(target_os = "linux")]
 mod disk;
+mod early;
 mod hostile;
 mod invitations;
 mod keys;

@@ -32,7 +32,9 @@ pub(super) fn is_held_by_family(peer: SocketAddr, local: SocketAddr, root: u32) 
     if owners.is_empty() {
         return false;
     }
-    let mut system = System::new();
+    let Ok(mut system) = System::new() else {
+        return false;
+    };
     system.refresh_processes_specifics(ProcessesToUpdate::All, true, ProcessRefreshKind::nothing());
     let parent_of = |id: u32| {
         let process = system.process(Pid::from_u32(id))?;
