@@ -1,7 +1,8 @@
 //! The thread that looks which devices there are.
 //!
-//! It is not the one that opens them: while a stream runs, a sound server on a busy computer takes ten seconds to tell
-//! its devices, and a loudspeaker that is needed now must not wait for that.
+//! It is not the one that opens them, and has a connection of its own to the sound server: on a busy computer a list takes
+//! seconds, and over the connection of a running stream more than ten. A loudspeaker that is needed now must not wait for
+//! that.
 
 use std::sync::mpsc::SyncSender;
 use std::sync::{Mutex, PoisonError};

@@ -53,7 +53,6 @@ struct Open {
 impl Ports {
     /// Until the program is told to stop.
     pub fn run(self, wake: &Receiver<()>) {
-        let mut host = Host::new();
         let mut ports = [
             Port::new(DeviceKind::Microphone),
             Port::new(DeviceKind::Speaker),
@@ -73,7 +72,7 @@ impl Ports {
             }
             if let Some(listed) = &listed {
                 for port in &mut ports {
-                    self.tend(port, &mut host, listed);
+                    self.tend(port, listed);
                 }
             }
             match wake.recv_timeout(LOOK) {
@@ -85,7 +84,7 @@ impl Ports {
         }
     }
 
-    fn tend(&self, port: &mut Port, host: &mut Host, listed: &Listed) {
+    fn tend(&self, port: &mut Port, listed: &Listed) {
         if !self.shared.needs(port.kind) {
             *port = Port::new(port.kind);
             return;
@@ -121,7 +120,7 @@ impl Ports {
                 // What comes from here on is no better.
                 return;
             }
-            match self.open(port.kind, host, &device.id) {
+            match self.open(port.kind, &device.id) {
                 Ok(stream) => return self.opened(port, device, stream, because),
                 Err(trouble) => {
                     first_trouble = first_trouble.or(Some(trouble));
@@ -167,7 +166,10 @@ impl Ports {
         });
     }
 
-    fn open(&self, kind: DeviceKind, host: &mut Host, id: &str) -> Result<Stream, Trouble> {
+    fn open(&self, kind: DeviceKind, id: &str) -> Result<Stream, Trouble> {
+        // Each stream has a connection of its own: on a busy computer that of a running microphone has its hands full
+        // with sound, and answers nothing else for ten seconds and more.
+        let mut host = Host::new();
         let length = |rate: u32| usize::try_from(rate / RING).unwrap_or(1).max(1);
         match kind {
             DeviceKind::Microphone => {
