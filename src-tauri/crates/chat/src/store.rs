@@ -85,6 +85,9 @@ pub(crate) struct OpenStore {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Found {
     Whole,
+    /// The program ended disorderly: what came last may not have been written, and the server does not send it again
+    /// by itself.
+    Unsure,
     /// Messages may have been missing; they start empty and are fetched again.
     Incomplete,
     /// Rooms or messages were damaged, were set aside, and start empty.
@@ -116,7 +119,7 @@ impl Store {
         let mut found = Found::Whole;
         let incomplete = self.folder.join(INCOMPLETE_MARK).exists();
         if incomplete || self.folder.join(OPEN_MARK).exists() {
-            found = self.check().await?;
+            found = self.check().await?.max(Found::Unsure);
         }
         if incomplete {
             self.forget_messages()?;

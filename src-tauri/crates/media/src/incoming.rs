@@ -14,8 +14,9 @@ use crate::encryption::{Injected, KeyRing, Kind, recognise};
 use crate::rtp::assembler::Frame;
 use crate::transport::Sink;
 
-/// Frames that wait for a slow consumer: a quarter of a second, then the oldest go.
-const VIDEO_QUEUE: usize = 8;
+/// Frames that wait for a slow consumer: half a second, then the oldest go. What waited for a lost packet comes all at
+/// once, and is not to be taken for slowness: up to 400 ms of pictures.
+const VIDEO_QUEUE: usize = 16;
 /// Packets of 20 ms.
 const AUDIO_QUEUE: usize = 64;
 /// Frames kept for whoever comes first: the server sends the key frame at the join, before anybody can have asked for

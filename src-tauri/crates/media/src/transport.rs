@@ -11,6 +11,7 @@ mod line;
 mod receive;
 mod relay;
 mod repeating;
+mod reports;
 mod rtc;
 mod send;
 mod sockets;
@@ -189,6 +190,8 @@ pub struct TransportStatistics {
     pub gaps: u64,
     pub plis_sent: u64,
     pub plis_received: u64,
+    /// Reports of the server on what it sends. Without them ours do not tell it how long a round trip takes.
+    pub reports_received: u64,
     /// What the way to the server carries as far as we know, in bits per second; 0 while nothing is known.
     pub available_outgoing_bitrate: u64,
 }

@@ -1,10 +1,14 @@
 //! From packets to frames: put in order, wait for what is asked for again, and give up in time.
 //!
 //! ```text
-//! in order ──packet missing──▶ waiting (asked again up to 8 times) ──it came──▶ in order
+//! in order ──packet missing──▶ waiting (asked again, soon and often) ──it came──▶ in order
 //!                                  │       └──the next picture follows the last one: it was padding──▶ in order
 //!                                  └──[WAIT] over──▶ frames dropped until the next key frame
 //! ```
+//!
+//! Everything behind a missing packet waits for it, so that each lost request or repeat is seen: a picture that takes
+//! two rounds is late, one that takes three stands still. The caller therefore comes back when [`Assembler::due`] says,
+//! not when the next packet happens to arrive.
 
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
@@ -18,11 +22,16 @@ use super::{Packet, vp8};
 /// Longest wait for a missing packet. Beyond it the picture is late anyway and a key frame is quicker.
 const WAIT: Duration = Duration::from_millis(400);
 /// A gap is often only reordering, which heals within this.
-const REORDERING: Duration = Duration::from_millis(8);
-/// livekit-server does not listen to requests in the first 100 ms after it sent a packet, nor in the 100 ms after it
-/// repeated it, and repeats it thrice at most (`sfu/sequencer`): so often asked within [`WAIT`], it does so thrice.
-const BETWEEN_REQUESTS: Duration = Duration::from_millis(50);
-const MOST_REQUESTS: u8 = 8;
+const REORDERING: Duration = Duration::from_millis(3);
+/// livekit-server does not listen to requests in the first two round trips after it sent a packet or repeated it, in the
+/// first 100 ms while it does not know how long one takes, and repeats it thrice at most (`sfu/sequencer`). What it does
+/// not listen to costs it nothing, so one should come soon after it listens again.
+const BETWEEN_REQUESTS: Duration = Duration::from_millis(15);
+/// After 100 ms the server has listened once. What is still missing then shall not fill a narrow way up with requests.
+const EAGER_REQUESTS: u8 = 8;
+const BETWEEN_LATE_REQUESTS: Duration = Duration::from_millis(40);
+/// Within [`WAIT`].
+const MOST_REQUESTS: u8 = 16;
 /// Packets held at most: two seconds of 720p. A sender that goes beyond starts again.
 const MOST_PACKETS: u64 = 1024;
 /// Holes that are asked for; a longer gap is no loss but an interruption.
@@ -122,12 +131,7 @@ impl Assembler {
         let mut wanted = Vec::new();
         for number in (next..self.newest).filter(|number| !self.held.contains_key(number)) {
             let (last, times) = self.asked.entry(number).or_insert((now, 0));
-            let pause = if *times == 0 {
-                REORDERING
-            } else {
-                BETWEEN_REQUESTS
-            };
-            if *times < MOST_REQUESTS && now.saturating_duration_since(*last) >= pause {
+            if next_request(*last, *times).is_some_and(|due| due <= now) {
                 *last = now;
                 *times += 1;
                 wanted.push((number & 0xffff) as u16);
@@ -137,12 +141,28 @@ impl Assembler {
         wanted
     }
 
+    /// When [`Assembler::missing`] and [`Assembler::pop`] are to be asked again even if no packet comes until then.
+    /// `None`: nothing is missing.
+    pub fn due(&self) -> Option<Instant> {
+        let next = self.next?;
+        let deadline = self.waiting_since.map(|since| since + WAIT);
+        if self.newest.saturating_sub(next) > MOST_MISSING {
+            return deadline;
+        }
+        let asked = self.asked.range(next..).map(|(_, asked)| asked);
+        let requests = asked.filter_map(|(last, times)| next_request(*last, *times));
+        requests.chain(deadline).min()
+    }
+
     /// The next whole frame in order, if there is one.
     pub fn pop(&mut self, now: Instant) -> Option<Frame> {
         loop {
             let start = self.next?;
             let Some(end) = self.end_of_frame(start) else {
-                if self.pass_padding(start) || self.give_up(start, now) {
+                let skipped = self.pass_padding(start)
+                    || self.skip_to_key_frame(start)
+                    || self.give_up(start, now);
+                if skipped {
                     continue;
                 }
                 return None;
@@ -172,6 +192,22 @@ impl Assembler {
         run.take_while(|((number, _), expected)| *number == expected)
             .find(|((_, packet), _)| packet.marker || packet.payload.is_empty())
             .map(|((number, _), _)| *number)
+    }
+
+    /// Whether the beginning of a key frame is there, so that it is of no use to ask for one.
+    pub fn key_frame_is_coming(&self) -> bool {
+        self.next.is_some_and(|next| self.key_frame(next).is_some())
+    }
+
+    /// The number of the first packet of the first key frame from there on.
+    fn key_frame(&self, from: u64) -> Option<u64> {
+        let mut held = self.held.range(from..);
+        let begins = |packet: &Packet| {
+            let part = vp8::unpack(&packet.payload);
+            part.is_some_and(|part| part.starts && vp8::is_key_frame(&part.data))
+        };
+        let found = held.find(|(_, packet)| begins(packet));
+        found.map(|(number, _)| *number)
     }
 
     fn join(&mut self, start: u64, end: u64) -> Option<Frame> {
@@ -237,6 +273,16 @@ impl Assembler {
         follows
     }
 
+    /// A key frame that is whole needs nothing of what is missing before it.
+    fn skip_to_key_frame(&mut self, start: u64) -> bool {
+        let key_frame = self.key_frame(start + 1);
+        let Some(number) = key_frame.filter(|number| self.end_of_frame(*number).is_some()) else {
+            return false;
+        };
+        self.start_again_at(number);
+        true
+    }
+
     /// Skips a gap that was waited for long enough. False: nothing to do but wait.
     fn give_up(&mut self, start: u64, now: Instant) -> bool {
         let gap = (start..self.newest).find(|number| !self.held.contains_key(number));
@@ -265,6 +311,22 @@ impl Assembler {
         self.wait_for_key_frame();
     }
 }
+
+/// When to ask for a packet that was asked for so often, the last time then. `None`: not any more.
+fn next_request(last: Instant, times: u8) -> Option<Instant> {
+    let pause = match times {
+        0 => REORDERING,
+        1..EAGER_REQUESTS => BETWEEN_REQUESTS,
+        EAGER_REQUESTS..MOST_REQUESTS => BETWEEN_LATE_REQUESTS,
+        _ => return None,
+    };
+    Some(last + pause)
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, clippy::print_stdout)]
+#[path = "assembler_loss_tests.rs"]
+mod loss_tests;
 
 #[cfg(test)]
 #[path = "assembler_tests.rs"]

@@ -102,8 +102,10 @@ fn a_lost_packet_is_asked_for_and_holds_the_frame_until_it_comes() {
     }
     assert_eq!(popped(&mut assembler, start), [frames[0].clone()]);
     assert!(assembler.missing(start).is_empty());
+    assert_eq!(assembler.due(), Some(start + REORDERING));
     assert_eq!(assembler.missing(start + 9 * MS), [1]);
-    assert!(assembler.missing(start + 40 * MS).is_empty());
+    assert_eq!(assembler.due(), Some(start + 9 * MS + BETWEEN_REQUESTS));
+    assert!(assembler.missing(start + 20 * MS).is_empty());
     assert_eq!(assembler.missing(start + 70 * MS), [1]);
     let lost = packets.iter().find(|packet| packet.sequence == 1).unwrap();
     assembler.push(lost.clone());
@@ -133,7 +135,7 @@ fn a_gap_is_given_up_in_time_and_the_next_key_frame_shows_again() {
 }
 
 #[test]
-fn a_packet_is_asked_for_eight_times_at_most() {
+fn a_packet_is_asked_for_only_so_often() {
     let start = Instant::now();
     let (_, packets) = stream(2, 0);
     let mut assembler = Assembler::new();

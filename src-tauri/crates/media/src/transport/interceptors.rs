@@ -3,29 +3,34 @@
 
 use std::collections::VecDeque;
 use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
 use std::time::Instant;
 
 use rtc::interceptor::{Attribute, Interceptor, Packet, StreamInfo, TaggedPacket};
 use rtc::rtcp::payload_feedbacks::full_intra_request::FullIntraRequest;
 use rtc::rtcp::payload_feedbacks::picture_loss_indication::PictureLossIndication;
+use rtc::rtcp::sender_report::SenderReport;
 use rtc::rtcp::transport_feedbacks::transport_layer_cc::TransportLayerCc;
 use rtc::rtcp::transport_feedbacks::transport_layer_nack::TransportLayerNack;
 use rtc::sansio::Protocol;
 use rtc::shared::error::Error;
 
+use super::receive::ReceiveCounts;
 use super::uplink::Uplink;
 
 /// Passes everything on, and marks feedback of receivers as meant for the application.
 pub(super) struct ForwardFeedback {
     uplink: Arc<Uplink>,
+    counts: Arc<ReceiveCounts>,
     read: VecDeque<TaggedPacket>,
     write: VecDeque<TaggedPacket>,
 }
 
 impl ForwardFeedback {
-    pub fn new(uplink: Arc<Uplink>) -> Self {
+    pub fn new(uplink: Arc<Uplink>, counts: Arc<ReceiveCounts>) -> Self {
         Self {
             uplink,
+            counts,
             read: VecDeque::new(),
             write: VecDeque::new(),
         }
@@ -42,6 +47,9 @@ impl Protocol<TaggedPacket, TaggedPacket, ()> for ForwardFeedback {
     fn handle_read(&mut self, mut packet: TaggedPacket) -> Result<(), Error> {
         if let Packet::Rtcp(packets) = &packet.message.packet {
             for report in packets {
+                if report.as_any().is::<SenderReport>() {
+                    self.counts.reports.fetch_add(1, Relaxed);
+                }
                 if let Some(report) = report.as_any().downcast_ref::<TransportLayerCc>() {
                     self.uplink.report(report, packet.now);
                 }

@@ -11,14 +11,15 @@ use rtc::rtcp::transport_feedbacks::transport_layer_nack::{
     TransportLayerNack, nack_pairs_from_sequence_numbers,
 };
 use rtc::rtp_transceiver::rtp_sender::RtpCodecKind;
+use tokio::time::MissedTickBehavior;
 use webrtc::media_stream::track_remote::{TrackRemote, TrackRemoteEvent};
 
 use super::SharedSink;
 use crate::rtp::Packet;
 use crate::rtp::assembler::{Assembler, Counts};
 
-/// How often losses and deadlines are looked at while no packet comes.
-const TICK: Duration = Duration::from_millis(20);
+/// How often somebody's wish for a key frame is looked for while no packet comes and none is missing.
+const IDLE: Duration = Duration::from_millis(100);
 /// The stack's queue of a track.
 const AT_ONCE: usize = 256;
 /// Shortest pause between two requests for a key frame. The server passes them on to the sender, for whom each one
@@ -35,6 +36,7 @@ pub(super) struct ReceiveCounts {
     pub recovered: AtomicU64,
     pub gaps: AtomicU64,
     pub plis: AtomicU64,
+    pub reports: AtomicU64,
 }
 
 pub(super) struct Receiver {
@@ -71,15 +73,18 @@ impl Receiver {
     }
 
     async fn video(self) {
-        let mut tick = tokio::time::interval(TICK);
+        let mut idle = tokio::time::interval(IDLE);
+        idle.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut stream = Stream::new(0);
         loop {
+            let due = stream.assembler.due();
             tokio::select! {
                 event = self.track.poll() => match event {
                     Some(event) => self.take(&mut stream, event),
                     None => return,
                 },
-                _ = tick.tick() => {}
+                () = until(due) => {}
+                _ = idle.tick() => {}
             }
             // While a busy machine let us wait, what was missing may have come: it is taken in before a deadline counts.
             for _ in 0..AT_ONCE {
@@ -120,7 +125,7 @@ impl Receiver {
                 media_ssrc: stream.source,
                 nacks: nack_pairs_from_sequence_numbers(&missing),
             };
-            // What cannot be sent now is asked for again in 60 ms.
+            // What cannot be sent now is asked for again soon.
             let _ = self.track.write_rtcp(vec![Box::new(nack)]).await;
         }
         let mid = self.section(stream.source);
@@ -142,7 +147,8 @@ impl Receiver {
         let rested = stream
             .asked
             .is_none_or(|asked| now.saturating_duration_since(asked) >= BETWEEN_REQUESTS);
-        if stream.wants_key_frame && rested {
+        // One that is on its way is repaired: a request now would do harm, as above.
+        if stream.wants_key_frame && rested && !stream.assembler.key_frame_is_coming() {
             stream.wants_key_frame = false;
             stream.asked = Some(now);
             self.counts.plis.fetch_add(1, Relaxed);
@@ -169,6 +175,13 @@ impl Receiver {
     fn section(&self, source: u32) -> Option<String> {
         let sections = self.sections.read().unwrap_or_else(PoisonError::into_inner);
         sections.get(&source).cloned()
+    }
+}
+
+async fn until(due: Option<Instant>) {
+    match due {
+        Some(due) => tokio::time::sleep_until(due.into()).await,
+        None => std::future::pending().await,
     }
 }
 

@@ -4,6 +4,7 @@
 //!   asks for ever for what was recovered by other means; ours are in `send` and `receive`,
 //! - no pacer and no congestion controller: both starve sound under loss,
 //! - peer-reflexive paths are taken at once: waiting for better ones makes every second join a second late,
+//! - the server's reports are made readable: see `reports`,
 //! - a restart of ICE takes the addresses that this machine has by then, not those from which the connection began,
 //! - multicast DNS is off: without a multicast route the connection could not even be built.
 
@@ -34,6 +35,7 @@ use super::handler::{Handler, RELIABLE, read};
 use super::interceptors::ForwardFeedback;
 use super::receive::{ReceiveCounts, Sections};
 use super::relay::{Relay, Streams};
+use super::reports::Provider;
 use super::send::{SendCounts, Sender, Shared};
 use super::sockets::RoomyRuntime;
 use super::tasks::Tasks;
@@ -74,12 +76,14 @@ impl RtcTransport {
         events: mpsc::Sender<TransportEvent>,
     ) -> Result<Self, TransportError> {
         let uplink = Arc::new(Uplink::new());
+        let received = Arc::new(ReceiveCounts::default());
         let mut media = media_engine()?;
         let registry = configure_twcc_receiver_only(Registry::new(), &mut media)?;
-        let registry = configure_rtcp_reports(registry)
-            .with(Slot::from(LAST_SLOT), ForwardFeedback::new(uplink.clone()));
+        let registry = configure_rtcp_reports(registry).with(
+            Slot::from(LAST_SLOT),
+            ForwardFeedback::new(uplink.clone(), received.clone()),
+        );
         let sections = Sections::default();
-        let received = Arc::new(ReceiveCounts::default());
         let tasks = Tasks::default();
         let handler = Handler {
             events: events.clone(),
@@ -276,6 +280,7 @@ impl Transport for RtcTransport {
             gaps: self.received.gaps.load(Relaxed),
             plis_sent: self.received.plis.load(Relaxed),
             plis_received: self.sent.plis.load(Relaxed),
+            reports_received: self.received.reports.load(Relaxed),
             available_outgoing_bitrate: self.uplink.known_rate(),
         }
     }
@@ -316,7 +321,13 @@ async fn channel(
 }
 
 fn settings(network: &Network) -> SettingEngine {
-    SettingEngineBuilder::new()
+    let settings = SettingEngineBuilder::new();
+    let settings = match rtc::crypto::default_provider() {
+        Ok(stock) => settings.with_crypto_provider(Arc::new(Provider::new(stock))),
+        // The stack will say so itself.
+        Err(_) => settings,
+    };
+    settings
         .with_include_loopback_candidate(network.loopback)
         .with_multicast_dns_mode(rtc::ice::mdns::MulticastDnsMode::Disabled)
         .with_discard_local_candidates_during_ice_restart(true)

@@ -284,7 +284,7 @@ impl Drop for Decoder {
 /// # Safety
 /// `image` is a decoded I420 image: `d_h` rows of `stride` bytes per plane, half of each for chroma, rounded up.
 unsafe fn copied(image: &vpx_image_t) -> Picture {
-    let mut picture = Picture::black(image.d_w as usize, image.d_h as usize);
+    let mut picture = Picture::unfilled(image.d_w as usize, image.d_h as usize);
     let (width, height) = (picture.width(), picture.height());
     let planes = [
         (&mut picture.y, width, height),
@@ -292,7 +292,6 @@ unsafe fn copied(image: &vpx_image_t) -> Picture {
         (&mut picture.v, width / 2, height / 2),
     ];
     for (plane, (to, width, height)) in planes.into_iter().enumerate() {
-        to.clear();
         for row in 0..height {
             // SAFETY: `row` and `width` are within the image, and a stride is never shorter than its row.
             unsafe {

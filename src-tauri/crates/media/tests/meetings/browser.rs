@@ -319,3 +319,44 @@ async fn a_browser_and_we_agree_on_layers_mutes_and_speakers_and_stay_through_a_
     assert_eq!(page["left"], json!([]));
     pictures_arrive(&camille).await;
 }
+
+/// Its presets send the lower layers at 20 pictures a second, which looks as if we lost some.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_browser_sends_all_layers_at_the_wished_rate_and_we_lose_none_of_its_pictures() {
+    let place = shared().await;
+    let name = room();
+    let mut browser = Browser::open().await;
+    let camille = join_with(place, &place.meetings(), &name, "camille", None).await;
+    let resolution = json!({ "width": 1280, "height": 720, "frameRate": 30 });
+    let with = json!({ "resolution": resolution });
+    browser.join(place, &name, &with).await;
+    let camera = camille.track(TrackKind::Video).await;
+    let size = View::Size {
+        width: 640,
+        height: 360,
+    };
+    camille.session.view(&camera.sid, size).await;
+    let mut watched = camille.watch().await;
+    soon("the middle layer", async {
+        while watched.next().await.unwrap().picture.width() != 640 {}
+    })
+    .await;
+    let received = || {
+        let tracks = camille.session.statistics().tracks;
+        let (_, track) = tracks.iter().find(|(sid, _)| *sid == camera.sid).unwrap();
+        track.frames_received
+    };
+    let before = (browser.call("layers", Value::Null).await, received());
+    for _ in 0..60 {
+        soon("a picture", watched.next()).await.unwrap();
+    }
+    let after = (browser.call("layers", Value::Null).await, received());
+    for layer in ["q", "h", "f"] {
+        assert_eq!(after.0[layer]["most"].as_f64(), Some(30.0), "{}", after.0);
+    }
+    let count = |page: &Value| page["h"]["sent"].as_u64().unwrap();
+    let (sent, received) = (count(&after.0) - count(&before.0), after.1 - before.1);
+    println!("pictures of the browser: {sent} sent, {received} received");
+    // Some are on their way at either moment, and the page counts them in steps.
+    assert!(sent.abs_diff(received) <= sent / 10, "{sent}, {received}");
+}
