@@ -195,7 +195,24 @@ impl Workplace {
 
     /// What lets `identity` into the meeting `room`, with everything that a participant may do.
     pub fn meeting_token(&self, room: &str, identity: &str) -> Result<String> {
-        livekit::token(&self.site, room, identity)
+        self.meeting_token_for(room, identity, 3600)
+    }
+
+    /// The same for so many seconds. The server forgives a minute, so −50 is another ten seconds.
+    pub fn meeting_token_for(&self, room: &str, identity: &str, seconds: i64) -> Result<String> {
+        livekit::token(&self.site, room, identity, seconds)
+    }
+
+    /// What an organiser does to somebody in a meeting.
+    pub async fn remove_from_meeting(&self, room: &str, identity: &str) -> Result<()> {
+        let wish = serde_json::json!({ "room": room, "identity": identity });
+        livekit::organise(&self.site, "RemoveParticipant", room, &wish).await
+    }
+
+    /// What an organiser does at the end.
+    pub async fn close_meeting(&self, room: &str) -> Result<()> {
+        let wish = serde_json::json!({ "room": room });
+        livekit::organise(&self.site, "DeleteRoom", room, &wish).await
     }
 
     /// The port of everything that has a name.

@@ -7,6 +7,7 @@ mod host;
 mod jitter;
 mod level;
 mod listening;
+mod looking;
 mod microphone;
 mod mixer;
 mod ports;

@@ -11,6 +11,8 @@
 //! The head stays readable so that servers and packetisers can tell key frames; it is authenticated.
 
 mod frame;
+#[cfg(test)]
+mod hostile_tests;
 mod injected;
 mod keys;
 mod ring;

@@ -61,6 +61,8 @@
 
 mod audio;
 mod encryption;
+#[cfg(test)]
+mod hostile;
 mod incoming;
 mod publication;
 mod rate;

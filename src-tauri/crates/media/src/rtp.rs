@@ -4,6 +4,8 @@
 
 pub(crate) mod assembler;
 pub(crate) mod history;
+#[cfg(test)]
+mod hostile_tests;
 pub(crate) mod sdp;
 pub(crate) mod sequence;
 pub(crate) mod vp8;

@@ -6,6 +6,8 @@ mod connection;
 mod data;
 mod ended;
 mod engine;
+#[cfg(test)]
+mod hostile_tests;
 mod joining;
 mod messages;
 mod policy;
@@ -15,6 +17,7 @@ mod room;
 mod tried;
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -148,6 +151,8 @@ pub struct Statistics {
     pub tracks: Vec<(String, TrackStatistics)>,
     /// Frames that belonged to no announced track.
     pub unknown_frames: u64,
+    /// Data and chat that were dropped because the application did not read [`Events`] in time.
+    pub dropped_events: u64,
 }
 
 /// A meeting that we take part in. Dropping it leaves; [`Session::leave`] also waits until the server knows.
@@ -156,6 +161,7 @@ pub struct Session {
     state: watch::Receiver<State>,
     room: watch::Receiver<Arc<Room>>,
     incoming: Arc<Incoming>,
+    dropped_events: Arc<AtomicU64>,
     current: Current,
     end: CancellationToken,
 }
@@ -181,6 +187,7 @@ impl Session {
         let (room_writer, room) = watch::channel(Arc::default());
         let (current_writer, current) = watch::channel(None);
         let incoming = Arc::new(Incoming::new(options.keys.clone()));
+        let dropped_events = Arc::<AtomicU64>::default();
         let end = CancellationToken::new();
         let engine = Engine::new(engine::Parts {
             access,
@@ -191,6 +198,7 @@ impl Session {
             room: room_writer,
             current: current_writer,
             incoming: incoming.clone(),
+            dropped_events: dropped_events.clone(),
             end: end.clone(),
         });
         // Whoever gives up waiting for the join also ends it.
@@ -204,6 +212,7 @@ impl Session {
             state,
             room,
             incoming,
+            dropped_events,
             current,
             end,
         };
@@ -305,10 +314,8 @@ impl Session {
         Statistics {
             transport: transport.map(|t| t.statistics()).unwrap_or_default(),
             tracks: self.incoming.statistics(),
-            unknown_frames: self
-                .incoming
-                .unknown
-                .load(std::sync::atomic::Ordering::Relaxed),
+            unknown_frames: self.incoming.unknown.load(Relaxed),
+            dropped_events: self.dropped_events.load(Relaxed),
         }
     }
 

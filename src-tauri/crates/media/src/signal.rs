@@ -1,5 +1,6 @@
 //! Signalling, by `LiveKit`'s own client without its media engine. Nothing else in this crate names that client.
 
+mod credible;
 mod websocket;
 
 use std::collections::VecDeque;

@@ -3,6 +3,8 @@
 mod codecs;
 mod flights;
 mod handler;
+#[cfg(test)]
+mod hostile_tests;
 mod interceptors;
 #[cfg(feature = "testing")]
 mod line;

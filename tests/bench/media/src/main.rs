@@ -13,6 +13,7 @@
 #![allow(clippy::print_stdout, clippy::print_stderr)]
 
 mod browser;
+mod cuts;
 mod fifty;
 #[path = "../../src/figures.rs"]
 #[allow(
@@ -54,6 +55,9 @@ struct Line {
     /// Length of each measurement of the costs
     #[arg(long, default_value_t = 14)]
     seconds: u64,
+    /// How often each way to the server is cut
+    #[arg(long, default_value_t = 5)]
+    cuts: usize,
     /// How long packets are lost
     #[arg(long, default_value_t = 60)]
     loss_seconds: u64,
@@ -79,11 +83,12 @@ enum Area {
     Narrow,
     Latency,
     Loss,
+    Cuts,
     Tiles,
     Fifty,
 }
 
-/// What runs in a process of its own. Tokens come one a line on the standard input.
+/// What runs in a process of its own. Tokens, where some are needed, come one a line on the standard input.
 #[derive(Subcommand)]
 enum Part {
     #[command(hide = true)]
@@ -100,6 +105,8 @@ enum Part {
         #[arg(long)]
         quiet: bool,
     },
+    #[command(hide = true)]
+    Cuts { rounds: usize },
 }
 
 fn main() -> ExitCode {
@@ -117,6 +124,7 @@ fn main() -> ExitCode {
                 listeners,
             }) => load::run(&url, count, listeners).await,
             Some(Part::Ours { url, width, quiet }) => ours::run(&url, width, quiet).await,
+            Some(Part::Cuts { rounds }) => cuts::run(rounds).await,
             None => all(line).await,
         }
     };
@@ -176,6 +184,7 @@ impl Area {
             Self::Narrow => narrow::measure(place).await,
             Self::Latency => latency::measure(place).await,
             Self::Loss => loss::measure(place, line.loss_seconds).await,
+            Self::Cuts => cuts::measure(line.cuts).await,
             Self::Tiles => {
                 let mut rows = Vec::new();
                 for tiles in &line.tiles {

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use std::thread::Thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use cpal::traits::{DeviceTrait, HostTrait, StreamTrait};
 use cpal::{
@@ -57,27 +57,34 @@ impl Host {
 
     /// What is plugged in now.
     pub fn devices(&mut self) -> SoundDevices {
-        // A server that is better than ours may have started meanwhile, and ours may have died.
+        self.ask(Self::list).unwrap_or_default()
+    }
+
+    /// A server that is better than ours may have started meanwhile, and ours may have died.
+    fn ask<T>(
+        &mut self,
+        question: impl Fn(&Self) -> Result<T, cpal::Error>,
+    ) -> Result<T, cpal::Error> {
         let best = cpal::available_hosts().first().copied();
         if best != Some(self.host.id()) {
             self.host = cpal::default_host();
         }
-        self.list()
-            .or_else(|_| {
-                self.host = cpal::default_host();
-                self.list()
-            })
-            .unwrap_or_default()
+        question(self).or_else(|_| {
+            self.host = cpal::default_host();
+            question(self)
+        })
     }
 
     /// Opens a microphone: mono sound at the returned rate goes into the ring, and `reader` is woken for each piece.
     pub fn record(
-        &self,
+        &mut self,
         id: &str,
         ring: impl FnOnce(u32) -> Producer<f32>,
         reader: Thread,
     ) -> Result<Stream, Trouble> {
+        let stages = Stages::begin(DeviceKind::Microphone);
         let device = self.find(DeviceKind::Microphone, id)?;
+        stages.passed("found");
         let supported = device.default_input_config().map_err(trouble)?;
         let config = config(&supported);
         let ring = ring(config.sample_rate);
@@ -98,17 +105,19 @@ impl Host {
             SampleFormat::F64 => input.open::<f64>(ring, reader),
             _ => return Err(Trouble::Failed),
         };
-        started(stream, pulse)
+        started(stream, pulse, &stages)
     }
 
     /// Opens a loudspeaker: it plays the ring's mono sound at the returned rate, and wakes `writer` for each piece.
     pub fn play(
-        &self,
+        &mut self,
         id: &str,
         ring: impl FnOnce(u32) -> Consumer<f32>,
         writer: Thread,
     ) -> Result<Stream, Trouble> {
+        let stages = Stages::begin(DeviceKind::Speaker);
         let device = self.find(DeviceKind::Speaker, id)?;
+        stages.passed("found");
         let supported = device.default_output_config().map_err(trouble)?;
         let config = config(&supported);
         let ring = ring(config.sample_rate);
@@ -129,7 +138,7 @@ impl Host {
             SampleFormat::F64 => output.open::<f64>(ring, writer),
             _ => return Err(Trouble::Failed),
         };
-        started(stream, pulse)
+        started(stream, pulse, &stages)
     }
 
     fn list(&self) -> Result<SoundDevices, cpal::Error> {
@@ -157,13 +166,33 @@ impl Host {
         })
     }
 
-    fn find(&self, kind: DeviceKind, id: &str) -> Result<cpal::Device, Trouble> {
+    fn find(&mut self, kind: DeviceKind, id: &str) -> Result<cpal::Device, Trouble> {
         let is_wanted = |device: &cpal::Device| device.id().is_ok_and(|own| own.to_string() == id);
-        let found = match kind {
-            DeviceKind::Microphone => self.host.input_devices().map_err(trouble)?.find(is_wanted),
-            DeviceKind::Speaker => self.host.output_devices().map_err(trouble)?.find(is_wanted),
-        };
-        found.ok_or(Trouble::Missing)
+        let found = self.ask(|own| match kind {
+            DeviceKind::Microphone => Ok(own.host.input_devices()?.find(is_wanted)),
+            DeviceKind::Speaker => Ok(own.host.output_devices()?.find(is_wanted)),
+        });
+        found.map_err(trouble)?.ok_or(Trouble::Missing)
+    }
+}
+
+/// How long each step of the opening of a device takes: a busy computer or a slow sound server shows here.
+struct Stages {
+    kind: DeviceKind,
+    began: Instant,
+}
+
+impl Stages {
+    fn begin(kind: DeviceKind) -> Self {
+        Self {
+            kind,
+            began: Instant::now(),
+        }
+    }
+
+    fn passed(&self, stage: &str) {
+        let (kind, after) = (self.kind, self.began.elapsed().as_millis());
+        tracing::debug!(?kind, stage, after, "A sound device is being opened");
     }
 }
 
@@ -262,9 +291,12 @@ fn fails(pulse: &Arc<Pulse>) -> impl FnMut(cpal::Error) + Send + 'static {
 fn started(
     stream: Result<cpal::Stream, cpal::Error>,
     pulse: Arc<Pulse>,
+    stages: &Stages,
 ) -> Result<Stream, Trouble> {
+    stages.passed("opened");
     let stream = stream.map_err(trouble)?;
     stream.play().map_err(trouble)?;
+    stages.passed("started");
     Ok(Stream {
         _stream: stream,
         pulse,

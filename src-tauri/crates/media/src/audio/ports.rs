@@ -12,10 +12,9 @@ use super::devices::{
     Because, Before, DeviceKind, SoundDevice, SoundDevices, SoundEvent, Trouble, change, order,
 };
 use super::host::{Host, Stream};
+use super::looking::{LOOK, Listed, Newest};
 use super::sound::{Link, Shared};
 
-/// How often the devices are looked at. The systems' own notices are all different; this is the same everywhere.
-const LOOK: Duration = Duration::from_millis(500);
 /// A stream that gives or takes nothing for so long has died without a word.
 const STALLED: Duration = Duration::from_secs(2);
 /// A device that refused is asked again after this, while another one works.
@@ -25,6 +24,7 @@ const RING: u32 = 4;
 
 pub(super) struct Ports {
     pub shared: std::sync::Arc<Shared>,
+    pub newest: std::sync::Arc<Newest>,
     pub devices: watch::Sender<SoundDevices>,
     pub events: broadcast::Sender<SoundEvent>,
     pub microphone: std::thread::Thread,
@@ -46,31 +46,35 @@ struct Open {
     stream: Stream,
     pieces: u64,
     alive: Instant,
-    works: bool,
+    /// When it was first seen that it does not work any more.
+    failed: Option<Instant>,
 }
 
 impl Ports {
     /// Until the program is told to stop.
     pub fn run(self, wake: &Receiver<()>) {
-        let mut host = Host::new();
         let mut ports = [
             Port::new(DeviceKind::Microphone),
             Port::new(DeviceKind::Speaker),
         ];
+        let mut listed: Option<Listed> = None;
         while !self.shared.stopped() {
-            // Before the list: one that ended because it was unplugged is then no longer in that.
             for open in ports.iter_mut().filter_map(|port| port.open.as_mut()) {
                 open.look();
             }
-            let devices = host.devices();
-            for port in &mut ports {
-                self.tend(port, &host, devices.of(port.kind));
+            if let Some(newer) = self.newest.take() {
+                self.devices.send_if_modified(|known| {
+                    let changed = *known != newer.devices;
+                    known.clone_from(&newer.devices);
+                    changed
+                });
+                listed = Some(newer);
             }
-            self.devices.send_if_modified(|known| {
-                let changed = *known != devices;
-                *known = devices;
-                changed
-            });
+            if let Some(listed) = &listed {
+                for port in &mut ports {
+                    self.tend(port, listed);
+                }
+            }
             match wake.recv_timeout(LOOK) {
                 // Several wishes at once are one look.
                 Ok(()) => while wake.try_recv().is_ok() {},
@@ -80,11 +84,17 @@ impl Ports {
         }
     }
 
-    fn tend(&self, port: &mut Port, host: &Host, devices: &[SoundDevice]) {
+    fn tend(&self, port: &mut Port, listed: &Listed) {
         if !self.shared.needs(port.kind) {
             *port = Port::new(port.kind);
             return;
         }
+        // One that ended because it was unplugged is no longer in a list that was asked for afterwards.
+        let failed = port.open.as_ref().and_then(|open| open.failed);
+        if failed.is_some_and(|failed| failed > listed.began) {
+            return;
+        }
+        let devices = listed.devices.of(port.kind);
         port.refused.retain(|_, until| *until > Instant::now());
         let askable: Vec<_> = devices
             .iter()
@@ -94,7 +104,7 @@ impl Ports {
         let (wanted, just_chosen) = self.shared.wanted(port.kind);
         let before = port.open.as_ref().map(|open| Before {
             id: &open.device.id,
-            works: open.works,
+            works: open.failed.is_none(),
         });
         let Some(because) = change(&askable, wanted.as_deref(), just_chosen, before) else {
             return;
@@ -110,7 +120,7 @@ impl Ports {
                 // What comes from here on is no better.
                 return;
             }
-            match self.open(port.kind, host, &device.id) {
+            match self.open(port.kind, &device.id) {
                 Ok(stream) => return self.opened(port, device, stream, because),
                 Err(trouble) => {
                     first_trouble = first_trouble.or(Some(trouble));
@@ -141,7 +151,7 @@ impl Ports {
             pieces: stream.pieces(),
             stream,
             alive: Instant::now(),
-            works: true,
+            failed: None,
         });
         let because = match because {
             Because::Started if port.interrupted => Because::Failed,
@@ -156,7 +166,10 @@ impl Ports {
         });
     }
 
-    fn open(&self, kind: DeviceKind, host: &Host, id: &str) -> Result<Stream, Trouble> {
+    fn open(&self, kind: DeviceKind, id: &str) -> Result<Stream, Trouble> {
+        // Each stream has a connection of its own: on a busy computer that of a running microphone has its hands full
+        // with sound, and answers nothing else for ten seconds and more.
+        let mut host = Host::new();
         let length = |rate: u32| usize::try_from(rate / RING).unwrap_or(1).max(1);
         match kind {
             DeviceKind::Microphone => {
@@ -211,6 +224,11 @@ impl Open {
             self.pieces = pieces;
             self.alive = Instant::now();
         }
-        self.works = !self.stream.failed() && self.alive.elapsed() < STALLED;
+        let works = !self.stream.failed() && self.alive.elapsed() < STALLED;
+        self.failed = if works {
+            None
+        } else {
+            self.failed.or_else(|| Some(Instant::now()))
+        };
     }
 }

@@ -5,7 +5,7 @@
 //!                                  ▲ what is played
 //! loudspeaker ◀─ ring ◀─ its rate ◀┴─ everybody, mixed ◀─ jitter buffers ◀─ feeds
 //! ```
-//! A third thread watches the devices and opens them, only while something is published or heard.
+//! A third thread opens the devices, only while something is published or heard; a fourth looks which ones there are.
 
 use std::io;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
@@ -20,11 +20,12 @@ use tokio::time::{Instant, timeout, timeout_at};
 
 use super::devices::{DeviceKind, SoundDevices, SoundEvent};
 use super::level::{Meter, level};
+use super::looking::Newest;
 use super::ports::Ports;
 use super::processing::Processing;
 use super::tone::{Tone, tone_share};
 use super::voices::Voices;
-use super::{microphone, speaker};
+use super::{looking, microphone, speaker};
 use crate::incoming::AudioFeed;
 use crate::publication::AudioPublication;
 
@@ -110,14 +111,21 @@ impl Sound {
         )?;
         let own = shared.clone();
         let speaker = start("speaker", Box::new(move || speaker::run(&own, played)))?;
+        let newest = Arc::<Newest>::default();
+        let (own, list, listed) = (shared.clone(), newest.clone(), wake.clone());
+        // Neither of the two is waited for at the end: a sound server that hangs would hold us.
+        start(
+            "sound-list",
+            Box::new(move || looking::run(&own, &list, &listed)),
+        )?;
         let ports = Ports {
             shared: shared.clone(),
+            newest,
             devices: tell_devices,
             events: tell,
             microphone: microphone.thread().clone(),
             speaker: speaker.thread().clone(),
         };
-        // It is not waited for at the end: a sound server that hangs would hold us.
         start("sound-devices", Box::new(move || ports.run(&woken)))?;
         let sound = Self {
             shared,

@@ -16,8 +16,10 @@ use crate::transport::{Transport, TransportError, TransportEvent};
 
 /// Layers from small to large, as all clients of `LiveKit` call them.
 const RIDS: [&str; 3] = ["q", "h", "f"];
-/// Candidates that came before the answer; a server sends a handful.
+/// Candidates that are taken for one path; a server sends a handful.
 const MOST_CANDIDATES: usize = 64;
+/// Sections to receive in, of sound and of pictures each: a room of 50 needs 50. A server that wants thousands is none.
+const MOST_SECTIONS: u32 = 256;
 
 /// Longest wait for the server to end a connection that we leave.
 const RELEASE: Duration = Duration::from_secs(1);
@@ -34,6 +36,10 @@ pub(super) struct Connection {
     pub tried: Tried,
     offers: Offers,
     early: Vec<String>,
+    /// That came for the present path.
+    candidates: usize,
+    /// Sections for sound and for pictures that the server asked for.
+    sections: (u32, u32),
     answered: bool,
 }
 
@@ -98,6 +104,8 @@ impl Connection {
                 again: false,
             },
             early: Vec::new(),
+            candidates: 0,
+            sections: (0, 0),
             answered: false,
         }
     }
@@ -115,6 +123,7 @@ impl Connection {
     /// Looks for a new path. An offer that was never answered is forgotten.
     pub async fn restart_ice(&mut self) -> Result<(), TransportError> {
         self.media = false;
+        self.candidates = 0;
         self.offers.open = false;
         let Some(id) = self.offers.want() else {
             return Ok(());
@@ -144,13 +153,26 @@ impl Connection {
     }
 
     pub async fn candidate(&mut self, init: String) {
+        self.candidates += 1;
+        if self.candidates > MOST_CANDIDATES {
+            return;
+        }
         self.tried.offered(&init);
         if self.answered {
             // One that we cannot use is no reason to end: there are others.
             let _ = self.transport.add_candidate(&init).await;
-        } else if self.early.len() < MOST_CANDIDATES {
+        } else {
             self.early.push(init);
         }
+    }
+
+    /// What the server needs to send us more tracks; none at all means: offer once more.
+    pub async fn more_sections(&mut self, audio: u32, video: u32) -> Result<(), TransportError> {
+        let audio = audio.min(MOST_SECTIONS - self.sections.0);
+        let video = video.min(MOST_SECTIONS - self.sections.1);
+        self.sections = (self.sections.0 + audio, self.sections.1 + video);
+        self.transport.add_receivers(audio, video).await?;
+        self.negotiate().await
     }
 
     pub async fn send_candidate(&mut self, init: String) {

@@ -9,6 +9,7 @@ use proto::encrypted_packet_payload::Value as Sealed;
 use super::connection::Connection;
 use super::engine::Engine;
 use super::{Event, SendError};
+use crate::encryption::KeyRing;
 
 pub(super) async fn send(
     engine: &mut Engine,
@@ -55,51 +56,66 @@ pub(super) async fn send(
     sent.map_err(|_| SendError::NotConnected)
 }
 
+/// Takes what arrived on a data channel: each reliable packet once.
 pub(super) fn receive(engine: &mut Engine, reliable: bool, packet: &[u8]) {
     // Whatever somebody sends that is no packet is theirs to explain.
     let Ok(packet) = proto::DataPacket::decode(packet) else {
         return;
     };
     if reliable && packet.sequence > 0 {
-        let heard = engine
-            .heard
-            .entry(packet.participant_sid.clone())
-            .or_default();
-        if packet.sequence <= *heard {
-            return;
+        // Only of those who are there: otherwise a server that makes up senders fills our memory.
+        let sender = engine.people.participants.iter();
+        let mut sender = sender.filter(|person| person.sid == packet.participant_sid);
+        if sender.next().is_some() {
+            let heard = engine
+                .heard
+                .entry(packet.participant_sid.clone())
+                .or_default();
+            if packet.sequence <= *heard {
+                return;
+            }
+            *heard = packet.sequence;
         }
-        *heard = packet.sequence;
     }
+    if let Some(event) = opened(packet, engine.options.keys.as_deref()) {
+        engine.tell(event);
+    }
+}
+
+/// What a packet says; nothing when it is sealed otherwise than the session is.
+fn opened(packet: proto::DataPacket, keys: Option<&KeyRing>) -> Option<Event> {
     let from = packet.participant_identity;
-    let value = match (packet.value, &engine.options.keys) {
-        (Some(Value::EncryptedPacket(sealed)), Some(keys)) => {
-            let index = u8::try_from(sealed.key_index).ok();
-            let opened = index.and_then(|index| {
-                keys.open_data(&from, index, &sealed.iv, &sealed.encrypted_value)
-                    .ok()
-            });
-            let payload = opened
-                .and_then(|plain| proto::EncryptedPacketPayload::decode(plain.as_slice()).ok());
-            match payload.and_then(|payload| payload.value) {
-                Some(Sealed::User(user)) => Value::User(user),
-                Some(Sealed::ChatMessage(message)) => Value::ChatMessage(message),
-                _ => return,
+    let value = match (packet.value?, keys) {
+        (Value::EncryptedPacket(sealed), Some(keys)) => {
+            let index = u8::try_from(sealed.key_index).ok()?;
+            let plain = keys.open_data(&from, index, &sealed.iv, &sealed.encrypted_value);
+            let plain = proto::EncryptedPacketPayload::decode(plain.ok()?.as_slice()).ok()?;
+            match plain.value? {
+                Sealed::User(user) => Value::User(user),
+                Sealed::ChatMessage(message) => Value::ChatMessage(message),
+                _ => return None,
             }
         }
         // In an encrypted session nobody is believed who does not prove to have a key.
-        (_, Some(_)) | (None, None) => return,
-        (Some(value), None) => value,
+        (_, Some(_)) => return None,
+        (value, None) => value,
     };
     match value {
-        Value::User(user) => engine.tell(Event::Data {
+        Value::User(user) => Some(Event::Data {
             from,
             topic: user.topic.unwrap_or_default(),
             payload: user.payload.into(),
         }),
-        Value::ChatMessage(message) => engine.tell(Event::Chat {
+        Value::ChatMessage(message) => Some(Event::Chat {
             from,
             text: message.message,
         }),
-        _ => {}
+        _ => None,
     }
+}
+
+/// For tests with arbitrary bytes: what becomes of a packet.
+#[cfg(test)]
+pub(crate) fn read(packet: &[u8], keys: Option<&KeyRing>) -> Option<Event> {
+    opened(proto::DataPacket::decode(packet).ok()?, keys)
 }

@@ -10,6 +10,7 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 use livekit_protocol as proto;
 use tokio::sync::{mpsc, oneshot, watch};
@@ -40,6 +41,7 @@ pub(super) struct Parts {
     pub room: watch::Sender<Arc<Room>>,
     pub current: watch::Sender<Option<Arc<dyn Transport>>>,
     pub incoming: Arc<Incoming>,
+    pub dropped_events: Arc<AtomicU64>,
     pub end: CancellationToken,
 }
 
@@ -61,6 +63,7 @@ pub(super) struct Engine {
     /// What the server offered for networks that block everything else, at the last join.
     pub relays: Vec<Relay>,
     events: mpsc::Sender<Event>,
+    dropped_events: Arc<AtomicU64>,
     state: watch::Sender<State>,
     room: watch::Sender<Arc<Room>>,
     tasks: TaskTracker,
@@ -82,6 +85,7 @@ impl Engine {
             people: Room::default(),
             relays: Vec::new(),
             events: parts.events,
+            dropped_events: parts.dropped_events,
             state: parts.state,
             room: parts.room,
             tasks: TaskTracker::new(),
@@ -160,9 +164,9 @@ impl Engine {
     }
 
     pub fn tell(&self, event: Event) {
-        // Somebody who floods us must not stop the meeting.
-        if self.events.try_send(event).is_err() {
-            tracing::warn!("An event was dropped: nobody reads them");
+        // Somebody who floods us must not stop the meeting, nor fill the log.
+        if self.events.try_send(event).is_err() && self.dropped_events.fetch_add(1, Relaxed) == 0 {
+            tracing::warn!("Events are dropped: they are not read as fast as they come");
         }
     }
 

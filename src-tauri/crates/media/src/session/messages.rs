@@ -24,7 +24,10 @@ pub(super) async fn message(
             connection.candidate(trickle.candidate_init).await;
             Ok(())
         }
-        Message::MediaSectionsRequirement(wanted) => more_sections(connection, &wanted).await,
+        Message::MediaSectionsRequirement(wanted) => {
+            let (audio, video) = (wanted.num_audios, wanted.num_videos);
+            connection.more_sections(audio, video).await
+        }
         Message::TrackPublished(published) => took(engine, connection, published).await,
         Message::Leave(leave) => return Some(told_to_leave(&leave)),
         other => {
@@ -79,16 +82,6 @@ async fn answered(
     Ok(())
 }
 
-async fn more_sections(
-    connection: &mut Connection,
-    wanted: &proto::MediaSectionsRequirement,
-) -> Result<(), TransportError> {
-    // A room of 50 needs 100; a server that wants thousands is none. None at all means: offer once more.
-    let (audio, video) = (wanted.num_audios.min(64), wanted.num_videos.min(64));
-    connection.transport.add_receivers(audio, video).await?;
-    connection.negotiate().await
-}
-
 async fn took(
     engine: &mut Engine,
     connection: &mut Connection,
@@ -118,6 +111,10 @@ fn told_to_leave(leave: &proto::LeaveRequest) -> Why {
     match leave.action() {
         Action::Resume => Why::Broken,
         Action::Reconnect => Why::Forgotten,
+        // The meeting is not over: the server is restarted, or another one takes its place.
+        Action::Disconnect if leave.reason() == proto::DisconnectReason::ServerShutdown => {
+            Why::Forgotten
+        }
         Action::Disconnect => Why::Ended(Ended::from(leave.reason())),
     }
 }

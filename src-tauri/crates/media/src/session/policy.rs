@@ -54,11 +54,12 @@ pub(super) fn after_resume(failure: &SignalFailure, attempt: u32, media: bool) -
 pub(super) fn after_rejoin(failure: &SignalFailure) -> After {
     match failure {
         SignalFailure::Refused | SignalFailure::Address => After::GiveUp,
-        SignalFailure::Leave(_, action) => {
+        SignalFailure::Leave(reason, action) => {
+            use livekit_protocol::DisconnectReason::ServerShutdown;
             use livekit_protocol::leave_request::Action;
             match action {
-                Action::Disconnect => After::GiveUp,
-                Action::Resume | Action::Reconnect => After::Again,
+                Action::Disconnect if *reason != ServerShutdown => After::GiveUp,
+                Action::Disconnect | Action::Resume | Action::Reconnect => After::Again,
             }
         }
         SignalFailure::Status(_) | SignalFailure::Unreachable | SignalFailure::Protocol => {
@@ -112,5 +113,14 @@ mod tests {
     fn a_refused_token_ends_the_attempts() {
         assert_eq!(after_rejoin(&SignalFailure::Refused), After::GiveUp);
         assert_eq!(after_rejoin(&SignalFailure::Unreachable), After::Again);
+    }
+
+    #[test]
+    fn who_was_removed_stays_away_and_who_met_a_server_that_ends_tries_the_next_one() {
+        use livekit_protocol::DisconnectReason::{ParticipantRemoved, ServerShutdown};
+        use livekit_protocol::leave_request::Action::Disconnect;
+        let told = |reason| after_rejoin(&SignalFailure::Leave(reason, Disconnect));
+        assert_eq!(told(ParticipantRemoved), After::GiveUp);
+        assert_eq!(told(ServerShutdown), After::Again);
     }
 }

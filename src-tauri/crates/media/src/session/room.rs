@@ -6,6 +6,11 @@ use livekit_protocol as proto;
 
 use crate::publication::Source;
 
+/// More people than this, and more tracks of one of them, are not believed: a server that sends them without end would
+/// fill our memory.
+const MOST_PARTICIPANTS: usize = 4096;
+const MOST_TRACKS: usize = 64;
+
 /// A snapshot.
 #[derive(Debug, Clone, Default, PartialEq, serde::Serialize)]
 #[serde(rename_all = "camelCase")]
@@ -104,6 +109,9 @@ impl Room {
                 (None, false) => {
                     // Somebody who came back has a new sid, and the old one may not be taken out first.
                     self.participants.retain(|p| p.identity != info.identity);
+                    if self.participants.len() == MOST_PARTICIPANTS {
+                        continue;
+                    }
                     let mut participant = Participant::new(info);
                     participant.take(info);
                     self.participants.push(participant);
@@ -175,12 +183,13 @@ impl Participant {
             .drain(..)
             .map(|track| (track.sid, track.paused))
             .collect();
-        self.tracks.extend(info.tracks.iter().filter_map(|track| {
+        let tracks = info.tracks.iter().filter_map(|track| {
             Some(RemoteTrack {
                 paused: paused.get(&track.sid).copied().unwrap_or(false),
                 ..RemoteTrack::read(track)?
             })
-        }));
+        });
+        self.tracks.extend(tracks.take(MOST_TRACKS));
     }
 }
 

@@ -15,6 +15,9 @@ pub struct Tried {
     pub relays: u32,
 }
 
+/// Candidates of one description that are counted; a server has a handful.
+const MOST: usize = 64;
+
 impl Tried {
     /// Takes note of one candidate of the server (RFC 8839 §5.1): its attribute, or that in an `RTCIceCandidateInit`.
     pub(super) fn offered(&mut self, candidate: &str) {
@@ -34,6 +37,9 @@ impl Tried {
     pub(super) fn described(&mut self, sdp: &str) {
         let mut seen = Vec::new();
         for line in sdp.lines().filter(|line| line.starts_with("a=candidate:")) {
+            if seen.len() == MOST {
+                return;
+            }
             // Each section repeats them.
             if !seen.contains(&line) {
                 seen.push(line);

@@ -23,6 +23,8 @@ use tokio_tungstenite::tungstenite::{self, Message};
 use tokio_tungstenite::{WebSocketStream, client_async_with_config};
 use url::Url;
 
+use super::credible::credible;
+
 /// The state of a room of 50 has about 100 kB.
 const LARGEST_MESSAGE: usize = 4 << 20;
 
@@ -145,7 +147,10 @@ where
         let mut stream = self.stream.lock().await;
         loop {
             match stream.next().await {
-                Some(Ok(Message::Binary(frame))) => return Ok(Some(frame.to_vec())),
+                Some(Ok(Message::Binary(frame))) => {
+                    let frame = credible(frame.into());
+                    return frame.map(Some).ok_or(TransportError::Closed);
+                }
                 Some(Ok(Message::Close(_))) | None => return Ok(None),
                 // Pings are answered below us; LiveKit sends no text.
                 Some(Ok(_)) => {}

@@ -26,8 +26,42 @@ fn where_udp_is_blocked_a_meeting_goes_over_tcp() {
         let camille = try_to_join(&place, &name, "camille", Line::losing(1.0)).await;
         let camille = camille.unwrap();
         let noor = join(&place, &name, "noor").await;
-        see_each_other(&camille, &noor).await;
+        show_each_other(&camille, &noor).await;
         // The server waits for those who are still there.
+        drop((camille, noor));
+        place.down().await;
+    });
+}
+
+/// A firewall that closes in the middle of a meeting, or a network without UDP after one with it.
+#[test]
+fn where_udp_is_blocked_midway_the_meeting_goes_on_over_tcp() {
+    let test = "blocked::where_udp_is_blocked_midway_the_meeting_goes_on_over_tcp";
+    alone(test, async {
+        let place = with(workplace::Options {
+            meetings_tcp: true,
+            ..workplace::Options::default()
+        })
+        .await;
+        let name = room();
+        let line = Line::default();
+        let camille = try_to_join(&place, &name, "camille", line.clone()).await;
+        let camille = camille.unwrap();
+        let noor = join(&place, &name, "noor").await;
+        let (_ours, _pictures) = camille.show_small_pattern().await;
+        let (_theirs, _others) = noor.show_small_pattern().await;
+        see_each_other(&camille, &noor).await;
+        let mut state = camille.session.state();
+        state.mark_unchanged();
+        line.cut(true);
+        let began = Instant::now();
+        let away = state.wait_for(|state| *state != State::Connected);
+        soon("the block is noticed", away).await.unwrap();
+        let back = state.wait_for(|state| matches!(state, State::Connected | State::Ended(_)));
+        let back = soon("another way", back).await.unwrap().clone();
+        assert_eq!(back, State::Connected);
+        println!("UDP blocked midway: {} ms", began.elapsed().as_millis());
+        see_each_other(&camille, &noor).await;
         drop((camille, noor));
         place.down().await;
     });
@@ -128,12 +162,16 @@ async fn meet_over_the_relay(place: &Workplace, authority: Option<&str>) {
     let name = room();
     let camille = join_trusting(place, &name, "camille", authority).await;
     let noor = join_trusting(place, &name, "noor", authority).await;
-    see_each_other(&camille.unwrap(), &noor.unwrap()).await;
+    show_each_other(&camille.unwrap(), &noor.unwrap()).await;
+}
+
+async fn show_each_other(camille: &Peer, noor: &Peer) {
+    let (_camera, _pictures) = camille.show_small_pattern().await;
+    let (_camera, _pictures) = noor.show_small_pattern().await;
+    see_each_other(camille, noor).await;
 }
 
 async fn see_each_other(camille: &Peer, noor: &Peer) {
-    let (_camera, _pictures) = camille.show_small_pattern().await;
-    let (_camera, _pictures) = noor.show_small_pattern().await;
     for peer in [camille, noor] {
         let mut watched = peer.watch().await;
         numbers(&mut watched, 30).await;

@@ -5,13 +5,14 @@ use std::process::Stdio;
 use std::sync::Arc;
 use std::time::Duration;
 
-use ::media::{Event, KeyRing, Material, TrackKind, VideoTrack, View};
+use ::media::{Event, KeyRing, Material, State, TrackKind, VideoTrack, View};
 use serde_json::{Value, json};
 use tokio::io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader, Lines};
 use tokio::process::{Child, ChildStdin, ChildStdout, Command};
 use workplace::Workplace;
 
 use crate::place::{Peer, join_with, room, shared, soon};
+use crate::wire::Wire;
 
 /// A page that can join a meeting. It ends with this.
 struct Browser {
@@ -48,7 +49,8 @@ impl Browser {
         browser
     }
 
-    async fn join(&mut self, place: &Workplace, room: &str, key: &Value) {
+    /// `wishes` are added to what the page is asked: keys, the size of a tile.
+    async fn join(&mut self, place: &Workplace, room: &str, wishes: &Value) {
         let mut with = json!({
             "url": place.meetings(),
             "token": place.meeting_token(room, "browser").unwrap(),
@@ -56,7 +58,7 @@ impl Browser {
         });
         with.as_object_mut()
             .unwrap()
-            .extend(key.as_object().unwrap().clone());
+            .extend(wishes.as_object().unwrap().clone());
         self.call("join", with).await;
     }
 
@@ -213,6 +215,109 @@ async fn a_browser_with_raw_keys_opens_our_frames_and_we_open_its() {
     keys.set_shared(0, Material::raw([7; 16]));
     let raw = [7_u8; 16];
     both_ways(Some(Arc::new(keys)), json!({ "raw": raw })).await;
+}
+
+/// The browser's picture of this width: it publishes 640×360 in two layers.
+async fn width_is(camille: &Peer, sid: &str, wanted: u32) {
+    let height = wanted * 9 / 16;
+    let view = View::Size {
+        width: wanted,
+        height,
+    };
+    camille.session.view(sid, view).await;
+    let mut watched = camille.watch().await;
+    let shown = async {
+        loop {
+            let shown = watched.next().await.expect("the track is there");
+            if shown.picture.width() == wanted as usize {
+                break;
+            }
+        }
+    };
+    soon("the browser's layer", shown).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_browser_and_we_agree_on_layers_mutes_and_speakers_and_stay_through_a_resume() {
+    let place = shared().await;
+    let name = room();
+    let mut browser = Browser::open().await;
+    let wire = Wire::to(&place.meetings()).await;
+    let camille = join_with(place, &wire.url, &name, "camille", None).await;
+    let (camera, _pictures) = camille.show(VideoTrack::camera()).await;
+    browser.join(place, &name, &json!({})).await;
+    // The server tells who begins to speak, and not who does so already.
+    let _tone = camille.sound().await;
+
+    // Who speaks, both ways.
+    browser
+        .sees("that we speak", |page| {
+            page["speakers"].to_string().contains("camille")
+        })
+        .await;
+    camille
+        .sees("that the browser speaks", |person| person.speaking)
+        .await;
+
+    // Each asks for the layer that fits, and what nobody watches is not encoded.
+    let theirs = camille.track(TrackKind::Video).await.sid;
+    for width in [320, 640] {
+        width_is(&camille, &theirs, width).await;
+    }
+    let wide = |page: &Value| page["people"]["camille"]["frameWidth"].as_u64();
+    browser.call("resize", json!({ "tile": 320 })).await;
+    browser
+        .sees("our small layer", |page| wide(page) == Some(320))
+        .await;
+    let mut tick = tokio::time::interval(Duration::from_millis(20));
+    soon("nobody watches the top layer", async {
+        while camera.wanted(2) {
+            tick.tick().await;
+        }
+    })
+    .await;
+
+    // Mutes, both ways.
+    let muted = |wanted: bool| {
+        move |page: &Value| {
+            let tracks = page["people"]["camille"]["tracks"].as_array().cloned();
+            let mut tracks = tracks.into_iter().flatten();
+            tracks.any(|track| track["kind"] == "video" && track["muted"] == wanted)
+        }
+    };
+    camille.session.mute_video(&camera, true).await;
+    browser.sees("our mute", muted(true)).await;
+    camille.session.mute_video(&camera, false).await;
+    browser.sees("no mute", muted(false)).await;
+    let is_muted = |wanted: bool| {
+        let theirs = theirs.clone();
+        move |person: &::media::Participant| {
+            let mut tracks = person.tracks.iter();
+            tracks.any(|track| track.sid == theirs && track.muted == wanted)
+        }
+    };
+    browser.call("mute", json!({ "muted": true })).await;
+    camille.sees("the browser's mute", is_muted(true)).await;
+    browser.call("mute", json!({ "muted": false })).await;
+    camille.sees("no mute", is_muted(false)).await;
+
+    // A cut websocket is no leave for the browser.
+    let mut state = camille.session.state();
+    state.mark_unchanged();
+    wire.cut();
+    let noticed = state.wait_for(|state| *state == State::Resuming);
+    soon("the cut is noticed", noticed).await.unwrap();
+    let back = state.wait_for(|state| *state != State::Resuming);
+    assert_eq!(*soon("resumed", back).await.unwrap(), State::Connected);
+    let decoded = |page: &Value| page["people"]["camille"]["framesDecoded"].as_u64();
+    let before = decoded(&browser.call("look", Value::Null).await);
+    let page = browser
+        .sees("our pictures again", |page| {
+            decoded(page) > before.map(|before| before + 30)
+        })
+        .await;
+    assert_eq!(page["left"], json!([]));
+    pictures_arrive(&camille).await;
 }
 
 /// Its presets send the lower layers at 20 pictures a second, which looks as if we lost some.

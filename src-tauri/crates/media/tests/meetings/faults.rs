@@ -1,53 +1,9 @@
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::time::{Duration, Instant};
 
 use ::media::{Ended, State};
-use tokio::io::copy_bidirectional;
-use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::watch;
 
 use crate::place::{join, join_with, numbers, own, room, shared, soon};
-
-/// Stands between a peer's websocket and the server, and can cut all of them at once.
-struct Wire {
-    url: String,
-    cut: watch::Sender<u32>,
-    /// New ones are cut at once.
-    closed: Arc<AtomicBool>,
-}
-
-impl Wire {
-    async fn to(url: &str) -> Self {
-        let server = url.strip_prefix("ws://").unwrap().to_owned();
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let url = format!("ws://{}", listener.local_addr().unwrap());
-        let (cut, cuts) = watch::channel(0);
-        let closed = Arc::new(AtomicBool::new(false));
-        let refuse = closed.clone();
-        tokio::spawn(async move {
-            while let Ok((mut peer, _)) = listener.accept().await {
-                if refuse.load(Relaxed) {
-                    continue;
-                }
-                let mut cuts = cuts.clone();
-                let mut server = TcpStream::connect(&server).await.unwrap();
-                cuts.mark_unchanged();
-                tokio::spawn(async move {
-                    tokio::select! {
-                        _ = copy_bidirectional(&mut peer, &mut server) => {}
-                        _ = cuts.changed() => {}
-                    }
-                });
-            }
-        });
-        Self { url, cut, closed }
-    }
-
-    fn cut(&self) {
-        self.cut.send_modify(|cuts| *cuts += 1);
-    }
-}
+use crate::wire::{Newcomers, Wire};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_cut_websocket_is_resumed_and_nobody_sees_a_leave() {
@@ -102,11 +58,11 @@ async fn while_pictures_flow_nobody_leaves_because_the_websocket_is_away() {
     numbers(&mut watched, 5).await;
     let mut state = camille.session.state();
     state.mark_unchanged();
-    wire.closed.store(true, Relaxed);
+    wire.newcomers(Newcomers::Cut);
     wire.cut();
     // Longer than the attempts that are made where nothing flows.
     numbers(&mut watched, 200).await;
-    wire.closed.store(false, Relaxed);
+    wire.newcomers(Newcomers::Pass);
     let changes = async {
         loop {
             state.changed().await.unwrap();

@@ -11,17 +11,24 @@ pub fn alone(test: &str, inside: impl Future<Output = ()>) {
         tokio::runtime::Runtime::new().unwrap().block_on(inside);
         return;
     }
-    let prepare = "ip link set lo up && exec \"$0\" \"$@\"";
-    let status = Command::new("unshare")
-        // nginx, as root, would want to be somebody else, whom there is not in the namespace.
-        .args(["--user", "--map-user=1000", "--keep-caps", "--net"])
-        .args(["sh", "-c", prepare])
+    let status = unshared()
         .arg(std::env::current_exe().unwrap())
         .args(["--exact", test, "--nocapture"])
         .env(INSIDE, "1")
         .status()
         .expect("unshare(1) of util-linux");
     assert!(status.success());
+}
+
+/// Runs the program that is given as its arguments in a network of its own.
+pub fn unshared() -> Command {
+    let prepare = "ip link set lo up && exec \"$0\" \"$@\"";
+    let mut command = Command::new("unshare");
+    command
+        // nginx, as root, would want to be somebody else, whom there is not in the namespace.
+        .args(["--user", "--map-user=1000", "--keep-caps", "--net"])
+        .args(["sh", "-c", prepare]);
+    command
 }
 
 /// `ip` of iproute2, in the namespace.
