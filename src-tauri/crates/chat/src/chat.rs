@@ -63,6 +63,8 @@ pub(crate) struct Shared {
     pub notices: broadcast::Sender<Notice>,
     /// "Try now": the network changed or the machine woke up.
     pub nudge: Notify,
+    /// Held while the state of the recovery key is worked out.
+    pub recovery_turn: tokio::sync::Mutex<()>,
     /// A task of the SDK died: what is shown may no longer follow the server.
     pub broken: watch::Sender<bool>,
     pub space: Space,
@@ -141,6 +143,7 @@ impl Chat {
             typing: watch::Sender::new(Typing::default()),
             notices: broadcast::Sender::new(NOTICES),
             nudge: Notify::new(),
+            recovery_turn: tokio::sync::Mutex::default(),
             broken: watch::Sender::new(false),
             space: Space::of(setup.store.folder.clone()),
             arrivals: Arrivals::of(&client),

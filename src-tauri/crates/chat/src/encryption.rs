@@ -183,6 +183,8 @@ fn show_verified(shared: &Shared, state: VerificationState) {
 
 impl Shared {
     async fn show_recovery(&self) {
+        // One after the other: whoever looked first must not speak last.
+        let _turn = self.recovery_turn.lock().await;
         let unconfirmed = self
             .client
             .state_store()
@@ -194,13 +196,21 @@ impl Shared {
         let recovery = match self.client.encryption().recovery().state() {
             RecoveryState::Unknown => Recovery::Unknown,
             RecoveryState::Disabled => Recovery::NotSetUp,
-            RecoveryState::Incomplete => Recovery::Needed,
-            RecoveryState::Enabled if unconfirmed => Recovery::NotSetUp,
-            RecoveryState::Enabled => Recovery::Ready,
+            RecoveryState::Incomplete if !self.holds_all_secrets().await => Recovery::Needed,
+            RecoveryState::Incomplete | RecoveryState::Enabled if unconfirmed => Recovery::NotSetUp,
+            RecoveryState::Incomplete | RecoveryState::Enabled => Recovery::Ready,
         };
         self.status.send_if_modified(|status| {
             std::mem::replace(&mut status.recovery, recovery) != recovery
         });
+    }
+
+    /// The SDK's own word for it (`RecoveryState`, 0.18) can be wrong for ever: several of its tasks work it out at once,
+    /// and the one that looked first may be the last to note what it saw.
+    async fn holds_all_secrets(&self) -> bool {
+        let encryption = self.client.encryption();
+        let keys = encryption.cross_signing_status().await;
+        keys.is_some_and(|keys| keys.is_complete()) && encryption.backups().are_enabled().await
     }
 
     async fn mark_unconfirmed(&self, unconfirmed: bool) -> Result<(), ChatError> {
