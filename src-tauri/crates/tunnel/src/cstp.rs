@@ -151,6 +151,11 @@ impl AnyConnect {
                 _ = session.pump(link, &self.traffic, &self.wishes) => fresh.await,
             };
             match fresh {
+                // Signed out while the new session was made: the former one may have heard it alone.
+                Ok(Ok(next)) if self.cookie.lock().is_none() => {
+                    let _ = timeout(LEAVE_DEADLINE, next.leave()).await;
+                    return Ended::Refused(Refusal::SignInAgain);
+                }
                 Ok(Ok(next)) if inside(&next) == inside(&session) => session = next,
                 // Other addresses: whoever opens the source again learns about them.
                 Ok(Ok(_)) => return Ended::Closed,
