@@ -264,10 +264,10 @@ async fn a_browser_and_we_agree_on_layers_mutes_and_speakers_and_stay_through_a_
     for width in [320, 640] {
         width_is(&camille, &theirs, width).await;
     }
-    let wide = |page: &Value| page["people"]["camille"]["frameWidth"].as_u64();
+    let width_seen = |page: &Value| page["people"]["camille"]["frameWidth"].as_u64();
     browser.call("resize", json!({ "tile": 320 })).await;
     browser
-        .sees("our small layer", |page| wide(page) == Some(320))
+        .sees("our small layer", |page| width_seen(page) == Some(320))
         .await;
     let mut tick = tokio::time::interval(Duration::from_millis(20));
     soon("nobody watches the top layer", async {

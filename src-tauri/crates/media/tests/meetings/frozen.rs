@@ -45,7 +45,7 @@ async fn who_stood_still_for_a_minute_is_soon_seen_and_sees_again() {
     tokio::time::sleep(FROZEN).await;
     signal(&camille, "-CONT").await;
     let began = Instant::now();
-    let sees = async {
+    let our_view = async {
         while seen().await < seen_before + MEANWHILE {}
         began.elapsed()
     };
@@ -61,10 +61,12 @@ async fn who_stood_still_for_a_minute_is_soon_seen_and_sees_again() {
             }
         }
     };
-    let back = async { tokio::join!(sees, is_seen) };
-    let (sees, is_seen) = soon("both ways", back).await;
-    println!("after a minute of standing still: sees after {sees:?}, is seen after {is_seen:?}");
-    assert!(sees.max(is_seen) < Duration::from_secs(15));
+    let back = async { tokio::join!(our_view, is_seen) };
+    let (our_view, is_seen) = soon("both ways", back).await;
+    println!(
+        "after a minute of standing still: sees after {our_view:?}, is seen after {is_seen:?}"
+    );
+    assert!(our_view.max(is_seen) < Duration::from_secs(15));
     drop((camille, noor));
     place.down().await;
 }
