@@ -35,8 +35,8 @@ mod tests {
     /// `CORDEE_WRITE_BINDINGS=1 cargo test -p cordee bindings` writes them anew.
     #[test]
     fn the_bindings_that_the_window_was_built_with_are_current() {
-        let file =
-            std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../ui/src/backend/bindings.ts");
+        // Cargo runs tests in the package's folder; its name as compiled in may be that of another checkout.
+        let file = std::path::Path::new("../ui/src/backend/bindings.ts");
         let folder = tempfile::tempdir().unwrap();
         let fresh = folder.path().join("bindings.ts");
         let header = "// Generated from src-tauri/src/commands by tauri-specta. Do not edit.\n/* eslint-disable */\n";
@@ -48,9 +48,9 @@ mod tests {
             .unwrap();
         let fresh = std::fs::read_to_string(fresh).unwrap();
         if std::env::var_os("CORDEE_WRITE_BINDINGS").is_some() {
-            std::fs::write(&file, &fresh).unwrap();
+            std::fs::write(file, &fresh).unwrap();
         }
-        let kept = std::fs::read_to_string(&file).unwrap_or_default();
+        let kept = std::fs::read_to_string(file).unwrap_or_default();
         assert!(
             kept == fresh,
             "ui/src/backend/bindings.ts is stale: run CORDEE_WRITE_BINDINGS=1 cargo test -p cordee bindings"

@@ -17,8 +17,8 @@ pub struct Browser {
 impl Browser {
     /// The packages of the page are installed by the tests of `media`, into the cache.
     pub async fn open() -> Result<Self> {
-        let page = Path::new(env!("CARGO_MANIFEST_DIR"))
-            .join("../../../src-tauri/crates/media/tests/meetings/browser");
+        // `./x` starts in the checkout's folder.
+        let page = std::path::absolute("src-tauri/crates/media/tests/meetings/browser")?;
         let modules = workplace::cache()?.join("meetings-browser");
         if !modules.join("installed.json").exists() {
             install(&page, &modules).await?;

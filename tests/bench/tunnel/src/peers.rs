@@ -142,7 +142,8 @@ pub fn boringtun_program() -> Result<PathBuf> {
 
 /// The Go client, built from `tests/bench/peers/netstack`.
 pub fn netstack_program(into: &Path) -> Result<PathBuf> {
-    let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("../peers/netstack");
+    // `./x` starts in the checkout's folder.
+    let source = Path::new("tests/bench/peers/netstack");
     let program = into.join("bench-netstack");
     let path = std::env::var("PATH").unwrap_or_default() + ":/usr/local/go/bin";
     let output = Command::new("go")
