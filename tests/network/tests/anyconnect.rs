@@ -1,7 +1,7 @@
 //! AnyConnect against a real ocserv: password, code, packets, new keys, faults, the end.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use network_tests::client::{Order, Setup};
 use network_tests::lab::{Client, Lab, REKEY, RIGHT, UP};
@@ -192,6 +192,34 @@ fn whoever_signed_out_has_to_sign_in_again() {
     client.order(&Order::SignIn).unwrap();
     person.sign_in(&mut client);
     client.up().unwrap();
+}
+
+#[test]
+fn signing_out_while_new_keys_are_fetched_ends_the_new_session_too() {
+    let lab = Lab::shared();
+    let mut client = client(lab, false);
+    Person::new(lab).sign_in(&mut client);
+    client.up().unwrap();
+    let up = Instant::now();
+    // The line hangs from shortly before the new session is asked for until after the order to sign out.
+    let ports = client.ports.clone();
+    let until = |tenths: u32| {
+        let at = Duration::from_secs(REKEY.into()) + Duration::from_millis(100) * tenths
+            - Duration::from_secs(1);
+        std::thread::sleep(at.saturating_sub(up.elapsed()));
+    };
+    until(4);
+    let hangs = Faults {
+        tcp: Tcp::Hangs,
+        ..Faults::default()
+    };
+    lab.faults(&ports, hangs).unwrap();
+    until(15);
+    client.order(&Order::SignOut).unwrap();
+    lab.faults(&ports, Faults::default()).unwrap();
+    client.event("signedOut", UP).unwrap();
+    let blocked = client.wait_for("blocked", 2 * RIGHT).unwrap();
+    assert_eq!(why(&blocked), "signInAgain", "{}", client.story());
 }
 
 #[test]

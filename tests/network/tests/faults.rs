@@ -3,7 +3,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use network_tests::client::{Job, Source};
 use network_tests::lab::{Client, Lab, RIGHT, UP, Wanted};
@@ -95,6 +95,27 @@ fn a_gateway_that_is_killed_is_noticed_and_its_return_too() {
     client.wait_for("up", RIGHT).unwrap();
     client.touch().unwrap();
     client.fetch().unwrap();
+}
+
+#[test]
+fn an_old_connection_answers_soon_after_its_gateway_was_started_again() {
+    let lab = Lab::shared();
+    // Each outage ends at another moment between two questions to the gateway, and between two repetitions of what the
+    // connection sent. It waited for the latter's timer, 8 s, after two of these three.
+    for (number, tenths) in [(81, 40), (82, 42), (83, 47)] {
+        let (mut wireguard, mut client) = lab
+            .gateway_to_harm(number, 51_900 + u16::from(number))
+            .unwrap();
+        wireguard.kill();
+        let name = "desktop".to_owned();
+        let job = client.begin(Job::Touch { name }).unwrap();
+        std::thread::sleep(Duration::from_millis(100 * tenths));
+        wireguard.start(&lab.gateway.net).unwrap();
+        let back = Instant::now();
+        client.end(job).unwrap();
+        let took = back.elapsed();
+        assert!(took <= RIGHT, "{took:?}: {}", client.story());
+    }
 }
 
 #[test]

@@ -283,7 +283,8 @@ impl Session {
     }
 
     /// Sends to everybody, sealed if the session is encrypted. `reliable` ones arrive once and in order; others at
-    /// once or not at all, and should fit a packet of 1 200 bytes.
+    /// once or not at all, and should fit a packet of 1 200 bytes. What is sent right after joining waits for the
+    /// channel to open; who joins at the same time may miss it.
     pub async fn send_data(
         &self,
         reliable: bool,

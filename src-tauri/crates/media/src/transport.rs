@@ -1,5 +1,6 @@
 //! The narrow view of a peer connection that a session needs, so that another library can take its place.
 
+mod channel;
 mod codecs;
 mod flights;
 mod handler;
@@ -82,7 +83,7 @@ pub(crate) enum TransportError {
     Candidate,
     #[error("there is no such track")]
     NoTrack,
-    #[error("the data channel is not open")]
+    #[error("the data channel is closed, or too much waits for it to open")]
     NoChannel,
 }
 

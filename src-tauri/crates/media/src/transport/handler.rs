@@ -4,13 +4,14 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use tokio::sync::mpsc;
-use webrtc::data_channel::{DataChannel, DataChannelEvent};
+use webrtc::data_channel::DataChannel;
 use webrtc::media_stream::track_remote::TrackRemote;
 use webrtc::peer_connection::{
     PeerConnectionEventHandler, RTCIceConnectionState, RTCPeerConnectionIceEvent,
     RTCPeerConnectionState,
 };
 
+use super::channel::Channel;
 use super::receive::{ReceiveCounts, Receiver, Sections};
 use super::tasks::Tasks;
 use super::{SharedSink, TransportEvent};
@@ -73,7 +74,7 @@ impl PeerConnectionEventHandler for Handler {
     async fn on_data_channel(&self, channel: Arc<dyn DataChannel>) {
         let reliable = channel.label().await.is_ok_and(|label| label == RELIABLE);
         self.tasks
-            .spawn(read(channel, reliable, self.events.clone()));
+            .spawn(Channel::new(channel).read(reliable, self.events.clone()));
     }
 }
 
@@ -81,26 +82,5 @@ impl Handler {
     async fn tell(&self, event: TransportEvent) {
         // Nobody listens any more once the session gave this transport up.
         let _ = self.events.send(event).await;
-    }
-}
-
-/// Hands on what arrives on a channel, until it is closed.
-pub(super) async fn read(
-    channel: Arc<dyn DataChannel>,
-    reliable: bool,
-    events: mpsc::Sender<TransportEvent>,
-) {
-    while let Some(event) = channel.poll().await {
-        match event {
-            DataChannelEvent::OnMessage(message) => {
-                let data = message.data.freeze();
-                let event = TransportEvent::Data { reliable, data };
-                if events.send(event).await.is_err() {
-                    return;
-                }
-            }
-            DataChannelEvent::OnClose => return,
-            _ => {}
-        }
     }
 }

@@ -27,11 +27,11 @@ use rtc::rtp_transceiver::rtp_sender::{RTCRtpCodec, RtpCodecKind};
 use rtc::rtp_transceiver::{RTCRtpTransceiverDirection, RTCRtpTransceiverInit};
 use serde::Deserialize;
 use tokio::sync::mpsc;
-use webrtc::data_channel::DataChannel;
 use webrtc::peer_connection::{PeerConnection, PeerConnectionBuilder, RTCIceCandidateInit};
 
+use super::channel::Channel;
 use super::codecs::{media_engine, opus, vp8};
-use super::handler::{Handler, RELIABLE, read};
+use super::handler::{Handler, RELIABLE};
 use super::interceptors::ForwardFeedback;
 use super::receive::{ReceiveCounts, Sections};
 use super::relay::{Relay, Streams};
@@ -59,8 +59,8 @@ pub(crate) struct RtcTransport {
     events: mpsc::Sender<TransportEvent>,
     sections: Sections,
     senders: tokio::sync::RwLock<HashMap<String, Arc<Sender>>>,
-    reliable: Arc<dyn DataChannel>,
-    lossy: Arc<dyn DataChannel>,
+    reliable: Arc<Channel>,
+    lossy: Arc<Channel>,
     sent: Arc<SendCounts>,
     received: Arc<ReceiveCounts>,
     uplink: Arc<Uplink>,
@@ -117,7 +117,7 @@ impl RtcTransport {
         let lossy = channel(&connection, LOSSY, false).await?;
         let reliable = channel(&connection, RELIABLE, true).await?;
         for (channel, is_reliable) in [(&lossy, false), (&reliable, true)] {
-            tasks.spawn(read(channel.clone(), is_reliable, events.clone()));
+            tasks.spawn(channel.clone().read(is_reliable, events.clone()));
         }
         Ok(Self {
             connection,
@@ -250,8 +250,7 @@ impl Transport for RtcTransport {
         } else {
             &self.lossy
         };
-        let sent = channel.send(BytesMut::from(data)).await;
-        sent.map_err(|_| TransportError::NoChannel)
+        channel.send(BytesMut::from(data)).await
     }
 
     async fn descriptions(&self) -> (String, String) {
@@ -311,13 +310,14 @@ async fn channel(
     connection: &Arc<dyn PeerConnection>,
     label: &str,
     reliable: bool,
-) -> Result<Arc<dyn DataChannel>, TransportError> {
+) -> Result<Arc<Channel>, TransportError> {
     let init = RTCDataChannelInit {
         ordered: reliable,
         max_retransmits: (!reliable).then_some(0),
         ..Default::default()
     };
-    Ok(connection.create_data_channel(label, Some(init)).await?)
+    let made = connection.create_data_channel(label, Some(init)).await?;
+    Ok(Channel::new(made))
 }
 
 fn settings(network: &Network) -> SettingEngine {

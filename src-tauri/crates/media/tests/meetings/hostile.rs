@@ -32,17 +32,6 @@ async fn who_floods_us_with_data_stops_neither_pictures_nor_signalling() {
     numbers(&mut watched, 3).await;
     let mut state = noor.session.state();
     state.mark_unchanged();
-    let open = async {
-        while stranger
-            .session
-            .send_data(true, "flood", vec![7; 10])
-            .await
-            .is_err()
-        {
-            tokio::time::sleep(Duration::from_millis(20)).await;
-        }
-    };
-    soon("the channel is open", open).await;
     let flood = async {
         let mut refused = 0;
         for number in 0..FLOOD {

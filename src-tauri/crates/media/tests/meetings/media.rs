@@ -1,6 +1,8 @@
+use std::time::Duration;
+
 use ::media::{Access, Event, JoinError, Layer, Listening, Session, TrackKind, VideoTrack, View};
 
-use crate::place::{join, numbers, options, room, shared, soon};
+use crate::place::{Peer, join, numbers, options, room, shared, soon};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn two_peers_see_each_others_pictures_and_hear_each_other() {
@@ -158,35 +160,76 @@ async fn an_unpublished_track_disappears_and_its_feed_ends() {
     assert!(camera.ended());
 }
 
+/// Waits until one hears what another says: the server passes nothing on before the listener's channel is open.
+async fn hears(listener: &mut Peer, speaker: &Peer) {
+    let ready = async {
+        loop {
+            let sent = speaker.session.send_data(true, "ready", "").await;
+            assert_eq!(sent, Ok(()));
+            let heard = tokio::time::timeout(Duration::from_millis(100), listener.events.next());
+            if matches!(heard.await, Ok(Some(Event::Data { .. }))) {
+                break;
+            }
+        }
+    };
+    soon("the channels are open", ready).await;
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn reliable_data_arrives_once_and_in_order() {
     let place = shared().await;
     let name = room();
     let camille = join(place, &name, "camille").await;
     let mut noor = join(place, &name, "noor").await;
-    noor.sees("camille", |_| true).await;
+    hears(&mut noor, &camille).await;
     for number in 0..20_u8 {
-        let sending = async {
-            // The channel opens a moment after media flows.
-            while camille
-                .session
-                .send_data(true, "reaction", vec![number])
-                .await
-                .is_err()
-            {
-                tokio::task::yield_now().await;
-            }
-        };
-        soon("sent", sending).await;
+        let sending = camille.session.send_data(true, "reaction", vec![number]);
+        assert_eq!(soon("sent", sending).await, Ok(()));
     }
     for number in 0..20_u8 {
-        let event = soon("data", noor.events.next()).await.unwrap();
+        let mut event = soon("data", noor.events.next()).await.unwrap();
+        while matches!(&event, Event::Data { topic, .. } if topic == "ready") {
+            event = soon("data", noor.events.next()).await.unwrap();
+        }
         let expected = Event::Data {
             from: "camille".to_owned(),
             topic: "reaction".to_owned(),
             payload: vec![number].into(),
         };
         assert_eq!(event, expected);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_newcomers_say_at_once_is_heard() {
+    let place = shared().await;
+    let name = room();
+    let mut noor = join(place, &name, "noor").await;
+    let camille = join(place, &name, "camille").await;
+    hears(&mut noor, &camille).await;
+    for number in 0..20 {
+        let newcomer = join(place, &name, &format!("newcomer {number}")).await;
+        for part in 0..3_u8 {
+            let sent = newcomer
+                .session
+                .send_data(true, "hello", vec![number, part]);
+            assert_eq!(sent.await, Ok(()));
+        }
+        for part in 0..3_u8 {
+            let heard = async {
+                loop {
+                    match noor.events.next().await {
+                        Some(Event::Data { topic, payload, .. }) if topic == "hello" => {
+                            break payload;
+                        }
+                        Some(_) => {}
+                        None => panic!("the session has ended"),
+                    }
+                }
+            };
+            assert_eq!(soon("a word", heard).await, vec![number, part]);
+        }
+        newcomer.session.leave().await;
     }
 }
 

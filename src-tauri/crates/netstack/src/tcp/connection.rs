@@ -274,13 +274,9 @@ impl Connection {
     pub fn nudge(&mut self, now: Time) {
         const PATIENCE: Duration = Duration::from_millis(200);
         if self.is_opening() {
-            if self
-                .handshake
-                .sent_at
-                .is_some_and(|at| now.since(at) > PATIENCE)
-            {
+            if let Some(sent) = self.handshake.sent_at {
                 self.handshake.times = self.handshake.times.min(1);
-                self.handshake.again_at = Some(now);
+                self.handshake.again_at = Some((sent + PATIENCE).max(now));
             }
         } else {
             self.sender.nudge(now);

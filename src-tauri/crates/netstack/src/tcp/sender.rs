@@ -227,17 +227,18 @@ impl Sender {
         }
     }
 
-    /// Repeats now what waits for a timer, if it waits longer than a round trip already.
+    /// Repeats what waits for a timer as soon as it waits longer than a round trip.
     pub fn nudge(&mut self, now: Time) {
         let patience = self.rtt.smoothed().unwrap_or_default() * 2 + Duration::from_millis(100);
-        let overdue = self
-            .board
-            .oldest()
-            .is_some_and(|at| now.since(at) > patience);
-        if overdue {
-            self.rtt.progress();
-            self.timers.retransmit = Some(now);
-            self.timers.probe = None;
+        if let Some(sent) = self.board.oldest() {
+            let due = sent + patience;
+            // What was repeated a moment before the way opened got lost as well, and its timer has doubled so often that
+            // it may run for a minute.
+            if due < now || self.rtt.backoffs() > 0 {
+                self.rtt.progress();
+                self.timers.retransmit = Some(due.max(now));
+                self.timers.probe = None;
+            }
         }
         if self.timers.persist.is_some() {
             self.rtt.progress();

@@ -42,6 +42,8 @@ impl Degraded {
             Event::Tick => {
                 let heard = facts.heard.map_or(self.began, |at| at.max(self.began));
                 if self.why == Why::NoAnswerInside && now.duration_since(heard) >= GIVE_UP {
+                    // Called by another name, it is asked at the same pace.
+                    facts.act(Action::Kick(Kick::Silent));
                     return Down::silent(now, facts);
                 }
                 self.again(now, facts);

@@ -142,6 +142,11 @@ fn an_unanswered_probe_degrades_within_three_seconds_and_then_the_gateway_is_sil
         "what is open stays open"
     );
     play.pass(seconds(3.1)).is(State::Down, Why::GatewaySilent);
+    assert_eq!(
+        play.count(Action::Kick(Kick::Silent)),
+        4,
+        "the gateway is asked every second all the while"
+    );
     // Thirty seconds later the gateway is back; the old connections must not wait.
     play.pass(seconds(30.0));
     play.done.clear();

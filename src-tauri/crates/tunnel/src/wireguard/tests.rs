@@ -301,3 +301,30 @@ async fn a_silent_way_is_left_for_the_next_one_and_a_fresh_start_returns_to_the_
     running.abort();
     lab.task.abort();
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_silent_gateway_is_asked_once_a_kick_also_when_a_fresh_port_is_taken() {
+    let (client, _) = pair();
+    let gateway = UdpSocket::bind("127.0.0.1:0").await.unwrap();
+    let port = gateway.local_addr().unwrap().port();
+    let carrier: Arc<dyn Carrier> = Arc::new(Udp::new("127.0.0.1", port));
+    let source = Arc::new(WireGuard::new(client, vec![carrier]));
+    let (_stack, link) = stack();
+    let running = tokio::spawn({
+        let source = source.clone();
+        async move { source.run(link).await }
+    });
+    let mut buffer = [0; 200];
+    let mut ports = vec![gateway.recv_from(&mut buffer).await.unwrap().1];
+    for kick in 0..6 {
+        source.kick(Kick::Silent);
+        ports.push(gateway.recv_from(&mut buffer).await.unwrap().1);
+        // wireguard-go and the kernel answer one handshake of a peer in 20 ms.
+        let second = gateway.recv_from(&mut buffer);
+        let second = tokio::time::timeout(Duration::from_millis(50), second).await;
+        assert!(second.is_err(), "two handshakes after kick {kick}");
+    }
+    ports.dedup();
+    assert_eq!(ports.len(), 2, "a fresh port was taken once");
+    running.abort();
+}

@@ -109,7 +109,6 @@ impl WireGuard {
             *opening = Some(self.open_way(slow.way, Duration::ZERO));
         }
         let Some(carrying) = carrying else { return };
-        let _ = carrying.again.try_send(());
         let made = *self.shared.sessions.borrow() > carrying.sessions_before;
         let tired = if made || self.carriers.len() == 1 {
             carrying.repeated >= REPEATS
@@ -119,7 +118,11 @@ impl WireGuard {
         carrying.repeated += 1;
         if tired && opening.is_none() {
             carrying.repeated = 0;
+            // It asks by itself, perhaps at once. Of two questions within 20 ms gateways answer one only, and we would
+            // know no more than the other's keys.
             *opening = Some(self.open_way(self.next(carrying.way), Duration::ZERO));
+        } else {
+            let _ = carrying.again.try_send(());
         }
     }
 

@@ -136,6 +136,40 @@ fn a_cut_of_half_a_minute_is_survived_and_a_nudge_ends_the_wait() {
 }
 
 #[test]
+fn what_was_repeated_in_vain_just_before_the_line_came_back_is_soon_repeated_again() {
+    let line = Line::new(Duration::from_millis(20));
+    let mut simulation = Simulation::new(1, &line, sends(200_000_000), sends(0));
+    simulation.run(Duration::from_secs(1), |_| false);
+    let before = simulation.b.read;
+    (simulation.to_a.cut, simulation.to_b.cut) = (true, true);
+    simulation.run(Duration::from_secs(5), |_| false);
+    let repeated = simulation.a.connection.sender().repeated_segments();
+    let again = |s: &Simulation| s.a.connection.sender().repeated_segments() > repeated;
+    assert!(simulation.run(MINUTE, again));
+    (simulation.to_a.cut, simulation.to_b.cut) = (false, false);
+    let back = simulation.now;
+    simulation.a.connection.nudge(back);
+    assert!(simulation.run(2 * MINUTE, |s| s.b.read > before + 1_000_000));
+    let waited = simulation.now.since(back);
+    assert!(waited < Duration::from_millis(500), "{waited:?}");
+}
+
+#[test]
+fn a_handshake_lost_just_before_the_line_came_back_is_soon_sent_again() {
+    let line = Line::new(Duration::from_millis(20));
+    let mut simulation = Simulation::new(1, &line, sends(1000), sends(0));
+    (simulation.to_a.cut, simulation.to_b.cut) = (true, true);
+    // Requests go out after 0, 1, 3 and 7 seconds.
+    simulation.run(Duration::from_millis(7_050), |_| false);
+    (simulation.to_a.cut, simulation.to_b.cut) = (false, false);
+    let back = simulation.now;
+    simulation.a.connection.nudge(back);
+    assert!(simulation.run(MINUTE, Simulation::is_complete));
+    let waited = simulation.now.since(back);
+    assert!(waited < Duration::from_millis(500), "{waited:?}");
+}
+
+#[test]
 fn a_dead_line_ends_the_connection_in_minutes() {
     let line = Line::new(Duration::from_millis(20));
     let mut simulation = Simulation::new(1, &line, sends(200_000_000), sends(0));
