@@ -116,10 +116,10 @@ fn a_cut_of_half_a_minute_is_survived_and_a_nudge_ends_the_wait() {
         let line = Line::new(Duration::from_millis(20));
         let mut simulation = Simulation::new(1, &line, sends(200_000_000), sends(0));
         simulation.run(Duration::from_secs(1), |_| false);
-        let before = simulation.b.read;
-        assert!(before > 0);
         (simulation.to_a.cut, simulation.to_b.cut) = (true, true);
         simulation.run(Duration::from_secs(31), |_| false);
+        let before = simulation.b.read;
+        assert!(before > 0);
         (simulation.to_a.cut, simulation.to_b.cut) = (false, false);
         let back = simulation.now;
         if nudged {
@@ -140,9 +140,10 @@ fn what_was_repeated_in_vain_just_before_the_line_came_back_is_soon_repeated_aga
     let line = Line::new(Duration::from_millis(20));
     let mut simulation = Simulation::new(1, &line, sends(200_000_000), sends(0));
     simulation.run(Duration::from_secs(1), |_| false);
-    let before = simulation.b.read;
     (simulation.to_a.cut, simulation.to_b.cut) = (true, true);
     simulation.run(Duration::from_secs(5), |_| false);
+    let before = simulation.b.read;
+    assert!(before > 0);
     let repeated = simulation.a.connection.sender().repeated_segments();
     let again = |s: &Simulation| s.a.connection.sender().repeated_segments() > repeated;
     assert!(simulation.run(MINUTE, again));
