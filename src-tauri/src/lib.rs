@@ -160,6 +160,8 @@ fn build(
             window::open(handle)?;
             notifications::start(handle);
             start_tray(handle.clone());
+            #[cfg(unix)]
+            end_when_asked(handle.clone());
             tell_the_window(handle);
             let following = handle.clone();
             app.deep_link().on_open_url(move |event| {
@@ -182,6 +184,35 @@ fn start_tray(app: AppHandle) {
         let _ = over.wait_for(|over| *over).await;
         let handle = app.clone();
         let _ = app.run_on_main_thread(move || tray::start(&handle));
+    });
+}
+
+/// Ends in order when the system asks for it (at logout and shutdown; Ctrl C in a terminal): a program that does not is
+/// taken for one that crashed at its next start. Whoever asks twice, or waits too long, gets the end at once.
+#[cfg(unix)]
+fn end_when_asked(app: AppHandle) {
+    use tokio::signal::unix::{SignalKind, signal};
+    tauri::async_runtime::spawn(async move {
+        let listening = [
+            SignalKind::terminate(),
+            SignalKind::interrupt(),
+            SignalKind::hangup(),
+        ]
+        .map(signal);
+        let [Ok(mut terminate), Ok(mut interrupt), Ok(mut hangup)] = listening else {
+            return;
+        };
+        let mut asked = async || {
+            tokio::select! {
+                _ = terminate.recv() => {}
+                _ = interrupt.recv() => {}
+                _ = hangup.recv() => {}
+            }
+        };
+        asked().await;
+        app.exit(0);
+        let _ = tokio::time::timeout(GOODBYE * 2, asked()).await;
+        std::process::exit(1);
     });
 }
 

@@ -42,7 +42,7 @@ pub struct Shown {
 /// One open window. Places in it are named by their test id (`composer-input`) or by a CSS selector.
 pub struct Window {
     client: Client,
-    driver: Driver,
+    _driver: Driver,
     process: i32,
     display: String,
 }
@@ -80,7 +80,7 @@ impl Window {
             .context("the window has no process")?;
         let window = Self {
             client,
-            driver,
+            _driver: driver,
             process,
             display: home.screen().display().to_owned(),
         };
@@ -430,22 +430,13 @@ impl Window {
 
     // ---- what happens to the program
 
-    /// Closes the window and waits until the program has ended.
+    /// Ends the program as the system does at logout, and waits until it has ended. (`WebDriver`'s own end is a crash.)
     pub async fn close(self) -> Result<()> {
-        let Self {
-            client,
-            driver,
-            process,
-            ..
-        } = self;
-        // The program may be gone before it has answered.
-        let _ = tokio::time::timeout(GOODBYE, client.close()).await;
-        let ended = until("the program has ended", GOODBYE, || async {
-            Ok((!processes::alive(process)).then_some(()))
-        });
-        let ended = ended.await;
-        drop(driver);
-        ended
+        processes::send(self.process, Signal::SIGTERM)?;
+        until("the program has ended", GOODBYE, || async {
+            Ok((!processes::alive(self.process)).then_some(()))
+        })
+        .await
     }
 
     /// `kill -9`: the program has no time for anything.

@@ -5,6 +5,7 @@
 
 mod stage;
 
+use std::path::Path;
 use std::time::Duration;
 
 use anyhow::Result;
@@ -204,6 +205,43 @@ async fn ctrl_c_and_kill_leave_no_process_behind() -> Result<()> {
     .await
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn a_program_that_the_system_asks_to_end_closes_its_store_first() -> Result<()> {
+    let stage = Stage::of("mehdi.amrani").await?;
+    let window = stage.signed_in().await?;
+    window.click("rail-chat").await?;
+    window.see("room-row").await?;
+    let accounts = stage.home.data().join("accounts");
+    // The mark of a store in use; where one is left, all rooms are asked for again.
+    assert_eq!(named(&accounts, "open"), 1);
+    desktop::processes::send(window.process(), Signal::SIGTERM)?;
+    until("the program has ended", PATIENCE, || async {
+        Ok((!desktop::processes::alive(window.process())).then_some(()))
+    })
+    .await?;
+    assert_eq!(named(&accounts, "open"), 0);
+    let window = Window::open(&stage.home).await?;
+    window.see("room-row").await?;
+    window.close().await?;
+    assert_eq!(named(&accounts, "open"), 0);
+    Ok(())
+}
+
+/// How many files below have this name.
+fn named(folder: &Path, name: &str) -> usize {
+    let entries = std::fs::read_dir(folder).into_iter().flatten().flatten();
+    entries
+        .map(|entry| {
+            let path = entry.path();
+            if path.is_dir() {
+                named(&path, name)
+            } else {
+                usize::from(entry.file_name() == name)
+            }
+        })
+        .sum()
+}
+
 fn numbered(text: &str, count: usize) -> Vec<String> {
     (1..=count)
         .map(|number| format!("{text} {number}"))
@@ -221,7 +259,7 @@ async fn heard(conversation: &Conversation, beginning: &str) -> Result<Vec<Strin
 }
 
 /// Writes nonsense into the middle of the room and message databases, as a failing disk would.
-fn damage(folder: &std::path::Path) -> usize {
+fn damage(folder: &Path) -> usize {
     let Ok(entries) = std::fs::read_dir(folder) else {
         return 0;
     };
