@@ -34,6 +34,10 @@ const RIGHT: Area = Area {
 /// Longest time for paging back through the long conversation.
 const PAGING: Duration = Duration::from_mins(4);
 
+/// Half a minute after its start Synapse counts the pushes of all rooms at once, and on SQLite nothing else is written
+/// for two to four seconds meanwhile, whoever asks. Its users have this once in the life of a server.
+const HOMESERVER_SETTLES: Duration = Duration::from_secs(40);
+
 pub struct Plan {
     pub messages: usize,
     pub long_room: usize,
@@ -52,6 +56,7 @@ pub async fn measure(plan: &Plan, shots: Option<&Path>) -> Result<Vec<Row>> {
         ..Options::default()
     };
     let workplace = Workplace::up(options).await?;
+    let homeserver_settled = tokio::time::Instant::now() + HOMESERVER_SETTLES;
     let screen = Screen::sized(SCREEN.0, SCREEN.1).await?;
     let eye = Eye::on(screen.display())?;
     let mut rows = Vec::new();
@@ -68,6 +73,7 @@ pub async fn measure(plan: &Plan, shots: Option<&Path>) -> Result<Vec<Row>> {
     other
         .sign_in_quickly(&other_home, &workplace, workplace.person(READER)?)
         .await?;
+    tokio::time::sleep_until(homeserver_settled).await;
     rows.extend(delivery(&window, &other, plan.messages).await?);
     if let Some(folder) = shots {
         screen.picture(&folder.join("chat-two-windows.png")).await?;

@@ -4,8 +4,9 @@ use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
 use std::time::Duration;
 
 use ::media::{
-    Access, Decoding, EncodedFrame, Encoding, Event, JoinError, Layer, PatternSource, Session,
-    Source, State, VideoTrack, read_counter,
+    Access, AudioTrack, Decoding, EncodedFrame, EncodedSound, Encoding, Event, JoinError, Layer,
+    Listening, PatternSource, Session, Source, State, TrackKind, VideoTrack, read_counter,
+    tone_share,
 };
 use futures_util::{SinkExt as _, StreamExt as _};
 use livekit_protocol as proto;
@@ -205,6 +206,62 @@ fn panics() -> &'static AtomicU32 {
         }));
     });
     &PANICS
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_sends_broken_sound_spoils_nobody_elses() {
+    let place = shared().await;
+    let name = room();
+    let stranger = join(place, &name, "stranger").await;
+    let publishing = stranger.session.publish_audio(AudioTrack::microphone());
+    let microphone = soon("publish", publishing).await.unwrap();
+    let noor = join(place, &name, "noor").await;
+    let broken_sound = noor.track(TrackKind::Audio).await;
+    let camille = join(place, &name, "camille").await;
+    let _tone = camille.sound().await;
+    let person = noor.sees("camille", |p| {
+        p.identity == "camille" && !p.tracks.is_empty()
+    });
+    let tone = person.await.tracks[0].sid.clone();
+    let (listening, mut frames) = Listening::start().unwrap();
+    for sid in [&broken_sound.sid, &tone] {
+        let feed = noor.session.audio(sid).unwrap();
+        listening.add(sid, feed, 1.0).unwrap();
+    }
+    let sending = async {
+        let mut tick = tokio::time::interval(Duration::from_millis(20));
+        for number in 0_u32.. {
+            tick.tick().await;
+            microphone.send(EncodedSound {
+                data: broken(number).into(),
+                timestamp: number * 960,
+                level: 20,
+                voice: true,
+            });
+        }
+    };
+    // A hundred packets that nobody can have sent in good faith, among a tone that is heard to its end.
+    let hearing = async {
+        while listening
+            .counts(&broken_sound.sid)
+            .is_none_or(|counts| counts.played < 100)
+        {
+            frames.recv().await.unwrap();
+        }
+        listening.set_volume(&broken_sound.sid, 0.0);
+        let mut heard = 0;
+        while heard < 50 {
+            let frame = frames.recv().await.unwrap();
+            heard += usize::from(tone_share(&frame, 440.0) > 0.8);
+        }
+    };
+    tokio::select! {
+        () = sending => unreachable!("it never ends"),
+        () = soon("the tone", hearing) => {}
+    }
+    let counts = listening.counts(&tone).unwrap();
+    assert!(counts.played > 100, "{counts:?}");
+    assert_eq!(*noor.session.state().borrow(), State::Connected);
 }
 
 #[tokio::test(flavor = "multi_thread")]
