@@ -35,7 +35,14 @@ mod tray;
 mod window;
 mod words;
 
-use std::{process::ExitCode, sync::Arc, time::Duration};
+use std::{
+    process::ExitCode,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
 
 use tauri::{AppHandle, Manager as _, RunEvent};
 use tauri_plugin_deep_link::DeepLinkExt as _;
@@ -102,12 +109,32 @@ pub fn run(link: Option<String>) -> ExitCode {
             return ExitCode::FAILURE;
         }
     };
+    let (mut closing, closed) = (false, Arc::new(AtomicBool::new(false)));
     app.run(move |app, event| match event {
-        RunEvent::Exit => {
+        // The loop goes on while the last writes are made: whoever waits for this thread (for the tray, for a window)
+        // would wait for ever otherwise, and with as many of them as there are cores nothing else would move either.
+        RunEvent::ExitRequested { api, code, .. } if !closed.load(Ordering::Acquire) => {
+            api.prevent_exit();
+            if !std::mem::replace(&mut closing, true) {
+                let (app, closed) = (app.clone(), Arc::clone(&closed));
+                tauri::async_runtime::spawn(async move {
+                    let office = Arc::clone(&app.state::<Arc<Office>>());
+                    let _ = tokio::time::timeout(GOODBYE, office.close()).await;
+                    closed.store(true, Ordering::Release);
+                    app.exit(code.unwrap_or_default());
+                });
+            }
+        }
+        // Some systems end without asking first.
+        RunEvent::Exit if !closed.load(Ordering::Acquire) => {
             let office = Arc::clone(&app.state::<Arc<Office>>());
-            let _ = tauri::async_runtime::block_on(tokio::time::timeout(GOODBYE, async move {
+            let (done, ended) = std::sync::mpsc::channel();
+            tauri::async_runtime::spawn(async move {
                 office.close().await;
-            }));
+                let _ = done.send(());
+            });
+            // Not by the runtime's clock: all its threads may wait for this one.
+            let _ = ended.recv_timeout(GOODBYE);
         }
         #[cfg(target_os = "macos")]
         RunEvent::Reopen { .. } => window::show(app),
