@@ -34,7 +34,7 @@ const RIGHT: Area = Area {
 /// Longest time for paging back through the long conversation.
 const PAGING: Duration = Duration::from_mins(4);
 
-/// Half a minute after its start Synapse counts the pushes of all rooms at once, and on SQLite nothing else is written
+/// Half a minute after its start Synapse counts the pushes of all rooms at once, and on `SQLite` nothing else is written
 /// for two to four seconds meanwhile, whoever asks. Its users have this once in the life of a server.
 const HOMESERVER_SETTLES: Duration = Duration::from_secs(40);
 

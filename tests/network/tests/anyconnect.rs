@@ -203,9 +203,9 @@ fn signing_out_while_new_keys_are_fetched_ends_the_new_session_too() {
     let up = Instant::now();
     // The line hangs from shortly before the new session is asked for until after the order to sign out.
     let ports = client.ports.clone();
+    let a_second_before = Duration::from_secs(u64::from(REKEY) - 1);
     let until = |tenths: u32| {
-        let at = Duration::from_secs(REKEY.into()) + Duration::from_millis(100) * tenths
-            - Duration::from_secs(1);
+        let at = a_second_before + Duration::from_millis(100) * tenths;
         std::thread::sleep(at.saturating_sub(up.elapsed()));
     };
     until(4);
