@@ -65,9 +65,11 @@ impl Channel {
                         return;
                     }
                 }
-                DataChannelEvent::OnClose => return,
+                DataChannelEvent::OnClose => break,
                 _ => {}
             }
         }
+        // Nothing waits for a channel that will not open any more.
+        *self.early.lock().await = None;
     }
 }
